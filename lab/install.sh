@@ -23,7 +23,7 @@ again() {
 [ "$(id -u)" = 0 ] || die "The lab runs systemd guests, ZFS and bridges, so it needs root: run it again with sudo."
 command -v apt-get >/dev/null || die "This lab knows Debian 12 only (apt-get was not found)."
 
-packages=(podman runc debootstrap zfs-fuse zstd nftables iproute2 openssh-client python3-venv rsync git
+packages=(podman runc netavark iptables dpkg-dev debootstrap zfs-fuse zstd nftables iproute2 openssh-client python3-venv rsync git
   ca-certificates util-linux shellcheck openssl)
 missing=()
 for p in "${packages[@]}"; do

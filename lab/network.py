@@ -1,0 +1,128 @@
+"""The lab's bridge network: a /24 of its own, there from ``up`` to ``down`` whether guests run or not."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import subprocess
+from typing import Any
+
+from lab import podman
+from lab.state import LabError, LabState, Row, say
+
+# Guests: .11 to .99, addresses of their own choice. podman picks only from the upper part.
+_POOL = ipaddress.ip_network("10.93.0.0/16")
+
+
+def _ip(*argv: str, check: bool = True) -> str:
+    done = subprocess.run(["ip", *argv], capture_output=True, text=True, check=False)
+    if check and done.returncode:
+        raise LabError(f"ip {' '.join(argv)} failed: {done.stderr.strip()}")
+    return done.stdout
+
+
+def free_subnet(taken: list[ipaddress.IPv4Network]) -> ipaddress.IPv4Network:
+    """Return the first /24 of the lab's range that overlaps none of ``taken``; LabError if there is none."""
+    for subnet in _POOL.subnets(new_prefix=24):
+        if not any(subnet.overlaps(other) for other in taken):
+            return subnet
+    raise LabError(f"Every /24 of {_POOL} is in use on this machine: take a lab down.")
+
+
+def _taken() -> list[ipaddress.IPv4Network]:
+    """Return what this machine routes and what podman's networks hold, running or not."""
+    found = [route["dst"] for route in json.loads(_ip("-json", "-4", "route", "show", "table", "all") or "[]") if "dst" in route]
+    names = podman.run("network", "ls", "--format", "{{.Name}}").stdout.split()
+    for network in json.loads(podman.run("network", "inspect", *names).stdout) if names else []:
+        found += [subnet["subnet"] for subnet in network.get("subnets") or []]
+    networks = []
+    for text in found:
+        try:
+            network_ = ipaddress.ip_network(text, strict=False)
+        except ValueError:  # "default"
+            continue
+        if isinstance(network_, ipaddress.IPv4Network) and network_.prefixlen > 0:
+            networks.append(network_)
+    return networks
+
+
+def _inspect(name: str) -> dict[str, Any] | None:
+    done = podman.run("network", "inspect", name, check=False)
+    if done.returncode:
+        return None
+    found: dict[str, Any] = json.loads(done.stdout)[0]
+    return found
+
+
+def _create(name: str) -> dict[str, Any]:
+    """Create the network; another lab may take the same subnet at the same moment, so try again then."""
+    for attempt in range(5):
+        subnet = free_subnet(_taken())
+        upper = list(subnet.subnets(new_prefix=26))[3]
+        done = podman.run(
+            "network", "create", "--subnet", str(subnet), "--gateway", str(subnet[1]), "--ip-range", str(upper),
+            "--disable-dns", "--label", "resilient-lab=network", name, check=False,
+        )
+        found = _inspect(name)
+        if found is not None:
+            return found
+        say(f"network: {subnet} was taken meanwhile (attempt {attempt + 1}): {done.stderr.strip()}")
+    raise LabError(f"podman network create {name} failed five times: {done.stderr.strip()}")
+
+
+def _anchor(bridge: str) -> tuple[str, str]:
+    """Return the names of the veth pair that keeps the bridge: netavark removes a bridge when its last port goes."""
+    return f"{bridge}-k0", f"{bridge}-k1"
+
+
+def _links() -> set[str]:
+    return {link["ifname"] for link in json.loads(_ip("-json", "link", "show") or "[]")}
+
+
+def _ensure_bridge(bridge: str, gateway: str, prefix: int) -> None:
+    links = _links()
+    if bridge not in links:
+        _ip("link", "add", bridge, "type", "bridge")
+    port, peer = _anchor(bridge)
+    if port not in links:
+        _ip("link", "add", port, "type", "veth", "peer", "name", peer)
+    _ip("link", "set", port, "master", bridge)
+    _ip("address", "replace", f"{gateway}/{prefix}", "dev", bridge)
+    for link in (bridge, port, peer):
+        _ip("link", "set", link, "up")
+
+
+def up(state: LabState) -> None:
+    """Create the network once; put its bridge back if it is gone (after a restart of the machine)."""
+    found = _inspect(state.prefix) or _create(state.prefix)
+    subnet = found["subnets"][0]
+    network = ipaddress.ip_network(subnet["subnet"])
+    _ensure_bridge(found["network_interface"], subnet["gateway"], network.prefixlen)
+    state.update("network", {
+        "name": state.prefix, "cidr": str(network), "gateway": subnet["gateway"], "prefix": network.prefixlen,
+        "interface": found["network_interface"],
+    })
+
+
+def down(state: LabState) -> None:
+    """Remove network, bridge and anchor. PodmanError if containers are still on it."""
+    found = _inspect(state.prefix)
+    bridge = found["network_interface"] if found else (state.connection.get("network") or {}).get("interface")
+    if found:
+        podman.run("network", "rm", state.prefix)
+        say(f"removed network {state.prefix} ({found['subnets'][0]['subnet']})")
+    if not bridge:
+        return
+    for link in (_anchor(bridge)[0], bridge):
+        if link in _links():
+            _ip("link", "delete", link)
+
+
+def status(state: LabState) -> list[Row]:
+    """One row: the network and whether its bridge has the address."""
+    found = _inspect(state.prefix)
+    if found is None:
+        return [Row("network", "down", "not created")]
+    bridge, subnet = found["network_interface"], found["subnets"][0]
+    there = subnet["gateway"] in _ip("-4", "-oneline", "address", "show", "dev", bridge, check=False)
+    return [Row("network", "up" if there else "broken", f"{state.prefix} {subnet['subnet']} on {bridge}")]
