@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 import subprocess
 from typing import Any
 
@@ -92,6 +93,19 @@ def _ensure_bridge(bridge: str, gateway: str, prefix: int) -> None:
         _ip("link", "set", link, "up")
 
 
+def _remove_rules(cidr: str) -> None:
+    """Remove what netavark leaves behind: it cleans up only together with the bridge, which the anchor keeps."""
+    for table in ("nat", "filter"):
+        rules = subprocess.run(["iptables-save", "-t", table], capture_output=True, text=True, check=False).stdout.splitlines()
+        mine = [rule.split() for rule in rules if rule.startswith("-A") and any(word.split("/")[0] == cidr.split("/")[0] for word in rule.split())]
+        chains = {word for rule in mine for word in rule if re.fullmatch(r"NETAVARK-[0-9A-F]{13}", word)}
+        for rule in mine:
+            subprocess.run(["iptables", "-w", "-t", table, "-D", *rule[1:]], capture_output=True, check=False)
+        for chain in chains:
+            for action in ("-F", "-X"):
+                subprocess.run(["iptables", "-w", "-t", table, action, chain], capture_output=True, check=False)
+
+
 def up(state: LabState) -> None:
     """Create the network once; put its bridge back if it is gone (after a restart of the machine)."""
     found = _inspect(state.prefix) or _create(state.prefix)
@@ -102,6 +116,7 @@ def up(state: LabState) -> None:
         "name": state.prefix, "cidr": str(network), "gateway": subnet["gateway"], "prefix": network.prefixlen,
         "interface": found["network_interface"],
     })
+    state.update("guests", {f"vault-{number}": str(network[10 + number]) for number in (1, 2, 3)})
 
 
 def down(state: LabState) -> None:
@@ -116,6 +131,7 @@ def down(state: LabState) -> None:
     for link in (_anchor(bridge)[0], bridge):
         if link in _links():
             _ip("link", "delete", link)
+    _remove_rules(found["subnets"][0]["subnet"] if found else state.connection["network"]["cidr"])
 
 
 def status(state: LabState) -> list[Row]:
