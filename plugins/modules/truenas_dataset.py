@@ -203,6 +203,13 @@ options:
         description: Lets V(absent) delete a dataset that is in use.
         type: bool
         default: false
+  assume_present:
+    description:
+      - Names of what earlier tasks of the same check-mode run would have made (pools), so that check mode can go on where a real run could.
+      - Ignored outside check mode.
+    type: list
+    elements: str
+    default: []
 seealso:
   - module: resilient.platform.truenas_dataset_info
   - module: resilient.platform.truenas_pool
@@ -303,7 +310,11 @@ def argument_spec() -> ArgumentSpec:
     }
     for name, field in FIELDS.items():
         one[name] = {"type": "str", **({"choices": list(field.choices)} if field.choices else {})}
-    return ArgumentSpec({"datasets": {"type": "list", "elements": "dict", "required": True, "options": one}}).merge(api_spec())
+    options: dict[str, t.Any] = {
+        "datasets": {"type": "list", "elements": "dict", "required": True, "options": one},
+        "assume_present": {"type": "list", "elements": "str", "default": []},
+    }
+    return ArgumentSpec(options).merge(api_spec())
 
 
 def main() -> None:
@@ -313,7 +324,8 @@ def main() -> None:
         items = dataset.wanted(module.params["datasets"])
         with client_from(module.params) as client:
             current = dataset.read(client, items)
-            plan = dataset.plan(items, current, dataset.impact(client, items, current))
+            assumed = module.params["assume_present"] if module.check_mode else []
+            plan = dataset.plan(items, current, dataset.impact(client, items, current), assumed)
             found = plan.predicted
             if plan.changed and not module.check_mode:
                 plan.apply(client)

@@ -504,7 +504,8 @@ options:
         type: bool
   assume_present:
     description:
-      - Names of what earlier tasks of the same check-mode run would have made (SSH connections, and snapshot tasks as C(dataset@naming schema)), so that check mode can go on where a real run could.
+      - Names of what earlier tasks of the same check-mode run would have made (SSH connections, and snapshot tasks as
+        C(dataset@naming schema)), so that check mode can go on where a real run could.
       - Ignored outside check mode.
     type: list
     elements: str

@@ -138,8 +138,16 @@ def impact(client: TrueNasClient, items: t.Sequence[Dataset], current: t.Mapping
     return found
 
 
-def plan(items: t.Sequence[Dataset], current: t.Mapping[str, Dataset], losses: t.Mapping[str, Dataset]) -> Plan:
+def plan(
+    items: t.Sequence[Dataset], current: t.Mapping[str, Dataset], losses: t.Mapping[str, Dataset], assumed: t.Collection[str] = ()
+) -> Plan:
     """Return the calls: creations from the top, changes, then deletions from the bottom.
+
+    Args:
+        items: The datasets that are wanted.
+        current: The datasets that are, with those above them.
+        losses: What goes with each that shall go.
+        assumed: Pools and datasets that an earlier task of a check-mode run would have made.
 
     Raises:
         Refused: a change is impossible, or a deletion takes more with it than is allowed.
@@ -151,7 +159,7 @@ def plan(items: t.Sequence[Dataset], current: t.Mapping[str, Dataset], losses: t
     for item in sorted(present, key=lambda one: one["name"].count("/")):
         known = current.get(item["name"])
         if known is None:
-            problems += _create(made, item, current, coming)
+            problems += _create(made, item, current, coming, set(assumed))
         else:
             problems += _update(made, item, known, current.get(parent_of(item["name"])))
     for item in sorted((one for one in items if one.get("state") == "absent"), key=lambda one: -one["name"].count("/")):
@@ -163,12 +171,15 @@ def plan(items: t.Sequence[Dataset], current: t.Mapping[str, Dataset], losses: t
     return made
 
 
-def _create(made: Plan, item: Dataset, current: t.Mapping[str, Dataset], coming: set[str]) -> list[str]:
+def _create(made: Plan, item: Dataset, current: t.Mapping[str, Dataset], coming: set[str], assumed: set[str]) -> list[str]:
     name, kind = item["name"], item.get("type") or "FILESYSTEM"
     above = parent_of(name)
+    if not above and name in assumed:
+        # The root of a pool that does not exist yet: its properties can only be guessed.
+        return _update(made, item, {"name": name, "type": "FILESYSTEM", "encrypted": False, "user_properties": {}, "sources": {}}, None)
     if not above:
         return [f"{name}: there is no such pool (truenas_pool makes one)"]
-    if above not in current and above not in coming and not item.get("create_ancestors"):
+    if above not in current and above not in coming | assumed and not item.get("create_ancestors"):
         return [f"{name}: {above} does not exist; list it too, or set create_ancestors"]
     if current.get(above, {}).get("readonly") == "ON":
         return [f"{name}: {above} is read-only, so nothing can be created in it"]

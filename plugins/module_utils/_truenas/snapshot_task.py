@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 import typing as t
 
@@ -32,14 +33,27 @@ def key_of(item: t.Mapping[str, t.Any]) -> str:
 
 
 def schema_problem(schema: str) -> str:
-    """Return why TrueNAS would refuse *schema*, or nothing. It reads a snapshot's age back from its name."""
+    """Return why TrueNAS would refuse *schema*, or nothing.
+
+    It reads a snapshot's age back from its name, so it wants every part of the time in it, and back in the same way.
+    The rules are those of zettarepl/snapshot/name.py.
+    """
     if not _CHARACTERS.match(schema):
         return f"naming schema {schema!r} has characters other than letters, digits, space and % _ . : -"
     if "%s" in schema:
         others = [code for code in ("%Y", "%m", "%d", "%H", "%M") if code in schema]
         return f"naming schema {schema!r} must not have {', '.join(others)} beside %s" if others else ""
     lacking = [code for code in ("%Y", "%m", "%d", "%H", "%M") if code not in schema]
-    return f"naming schema {schema!r} lacks {', '.join(lacking)}" if lacking else ""
+    if lacking:
+        return f"naming schema {schema!r} lacks {', '.join(lacking)}"
+    if "%z" in schema and ":" in schema:
+        return f"naming schema {schema!r} has both %z and a colon"
+    moment = datetime.datetime(2000, 2, 29, 19, 40)
+    try:
+        same = datetime.datetime.strptime(moment.strftime(schema), schema.replace("%z", "")) == moment
+    except (ValueError, re.error):
+        same = False
+    return "" if same else f"naming schema {schema!r} cannot be read back as a time"
 
 
 def full_schedule(schedule: t.Mapping[str, t.Any] | None, *, minute: str = "00") -> dict[str, str] | None:
