@@ -51,8 +51,8 @@ options:
     default: false
   ssh_host_keys:
     description:
-      - Read each running guest's public SSH host keys through its agent. They come through the authenticated API, so they can be
-        trusted as much as it, unlike what C(ssh-keyscan) sees on the network.
+      - Read each running guest's best public SSH host key through its agent. It comes through the authenticated API, so it can be
+        trusted as much, unlike what C(ssh-keyscan) sees on the network.
       - Needs the privilege C(VM.GuestAgent.FileRead).
     type: bool
     default: false
@@ -132,7 +132,7 @@ vms:
       elements: str
       returned: O(addresses=true)
     ssh_host_keys:
-      description: Public keys, each as type and key without a comment; empty if the agent does not answer.
+      description: The best public key (Ed25519, ECDSA, RSA) as type and key without a comment; empty if the agent does not answer.
       type: list
       elements: str
       returned: O(ssh_host_keys=true)

@@ -94,12 +94,13 @@ def read_addresses(client: ProxmoxClient, guest: Guest) -> list[str]:
 
 
 def read_host_keys(client: ProxmoxClient, guest: Guest) -> list[str]:
-    """Return the public host keys as ``type key``; none if the agent doesn't answer.
+    """Return the best public host key as ``type key``; none if the agent doesn't answer.
+
+    One is enough: SSH clients prefer the types that they know of a host.
 
     Raises:
         PermissionDenied: the privilege to read files is missing.
     """
-    found = []
     for path in HOST_KEYS if guest.status == "running" else ():
         try:
             answer = client.get(f"{guest.path}/agent/file-read", file=path)
@@ -109,5 +110,5 @@ def read_host_keys(client: ProxmoxClient, guest: Guest) -> list[str]:
             continue  # no such file, or no agent
         words = str(answer.get("content") or "").split()
         if len(words) >= 2:
-            found.append(" ".join(words[:2]))
-    return found
+            return [" ".join(words[:2])]
+    return []
