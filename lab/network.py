@@ -12,7 +12,7 @@ from lab import podman
 from lab.state import LabError, LabState, Row, say
 
 # Guests: .11 to .99, addresses of their own choice. podman picks only from the upper part.
-_POOL = ipaddress.ip_network("10.93.0.0/16")
+_POOL = ipaddress.IPv4Network("10.93.0.0/16")
 
 
 def _ip(*argv: str, check: bool = True) -> str:

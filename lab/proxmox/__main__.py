@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from lab.guest import image
-from lab.proxmox.server import make_server
+from lab.proxmox.make import make_server
 from lab.state import LabState
 
 

@@ -33,6 +33,8 @@ class Agent:
     def __init__(self) -> None:
         self._pids = itertools.count(2000)
         self._execs: dict[int, _Exec] = {}
+        # Boots in which the agent has answered once, by container and first process.
+        self._booted: set[tuple[str, int]] = set()
 
     async def call(self, vm: LabVm, command: str, values: dict[str, Any]) -> Any:
         """Answer one agent command. PveError as Proxmox VE words it."""
@@ -50,9 +52,13 @@ class Agent:
         if not vm.has_system or vm.paused:
             raise PveError(500, "QEMU guest agent is not running")
         # While the guest boots there is no agent yet.
+        container = vm.room.pods[vm.vmid]
+        if (container.id, container.pid) in self._booted:
+            return
         done = await vm.room.execute(vm.vmid, ["systemctl", "is-active", "--quiet", _BOOTED], timeout=15)
         if done.rc:
             raise PveError(500, "QEMU guest agent is not running")
+        self._booted.add((container.id, container.pid))
 
     async def _ping(self, vm: LabVm, values: dict[str, Any]) -> Any:
         del vm, values

@@ -14,7 +14,7 @@ from fakepve import schema
 from fakepve.lxc import SIZE_UNITS, format_size
 from fakepve.model import PveError, TaskError
 from fakepve.qemu import DRIVE_KEY, NEW_DISK, is_cdrom, join_drive, split_drive, volume_ref, with_mac
-from fakepve.server import USER, int_param, ok, params
+from fakepve.server import USER, FakePve, int_param, ok, params
 
 from lab.proxmox import cloudinit
 
@@ -57,8 +57,14 @@ def typed(key: str, value: Any) -> Any:
     return value
 
 
-class Config:
-    """Mixin of the API server: everything that writes a VM's config."""
+class Config(FakePve):  # type: ignore[misc]  # fakepve has no types
+    """Part of the API server: everything that writes a VM's config."""
+
+    def _persist(self) -> None:
+        """Save the state."""
+
+    def _routes_config(self) -> list[tuple[str, str, Any]]:
+        return [("PUT", "/nodes/{node}/qemu/{vmid}/resize", self._resize)]
 
     def _unused_slot(self, vm: Any) -> str:
         return next(key for key in (f"unused{n}" for n in range(256)) if key not in vm.config)
@@ -79,13 +85,13 @@ class Config:
                 raise PveError(500, f"cloud-init drive is already attached at '{there}'")
             name = f"vm-{vm.vmid}-cloudinit"
             sid = volume_ref(volume)[0]
-            self._qm_image_store(sid, user)  # type: ignore[attr-defined]
-            self.storages[sid].setdefault("volumes", {})[name] = {  # type: ignore[attr-defined]
+            self._qm_image_store(sid, user)
+            self.storages[sid].setdefault("volumes", {})[name] = {
                 "content": "images", "format": "raw", "size": 4 * 1024**2, "vmid": vm.vmid, "ctime": 0}
             return join_drive(f"{sid}:{name}", {**props, "media": "cdrom"}), [f"{sid}:{name}"]
         if NEW_DISK.match(volume) and not is_cdrom(volume, props):
-            self._qm_check_drive(user, vm.vmid, None, key, value, None)  # type: ignore[attr-defined]
-            made: tuple[str, list[str]] = self._qm_new_drive(vm.vmid, key, value, None)  # type: ignore[attr-defined]
+            self._qm_check_drive(user, vm.vmid, None, key, value, None)
+            made: tuple[str, list[str]] = self._qm_new_drive(vm.vmid, key, value, None)
             return made
         return value, []
 
@@ -118,7 +124,7 @@ class Config:
 
     def _free_all(self, volumes: Iterable[str]) -> None:
         for volume in volumes:
-            self._qm_free(volume)  # type: ignore[attr-defined]
+            self._qm_free(volume)
 
     async def _apply_config(self, vm: Any, user: str, p: dict[str, Any]) -> None:
         """As the parent, with volumes, MACs, unused disks and hotplug."""
@@ -131,21 +137,21 @@ class Config:
             raise PveError(400, "Parameter verification failed.", {key: _BOTH for key in both})
         if p.get("digest") and p["digest"] != vm.digest():
             raise PveError(500, "checksum mismatch (file change by other user?)")
-        self._check_lock(vm)  # type: ignore[attr-defined]
+        self._check_lock(vm)
         touched = [key for key in (*p, *deletes) if self._own_disk(vm, key)]
         self._check_protected(vm, touched)
         before = {key: self._own_disk(vm, key) for key in touched}
         gone = {key: vm.config[key] for key in deletes if re.fullmatch(r"unused\d+", key) and key in vm.config}
         updates, made = self._prepared(vm, user, p)
         try:
-            await super()._apply_config(vm, user, updates)  # type: ignore[misc]
+            await super()._apply_config(vm, user, updates)
         except PveError:
             self._free_all(made)
             raise
         self._hotplug(vm, [key for key in (*p, *deletes) if _HOTPLUG.fullmatch(key)])
         self._detach(vm, before, {key for key in deletes if force})
         self._free_all(split_drive(value)[0] for value in gone.values())
-        self._persist()  # type: ignore[attr-defined]
+        self._persist()
 
     def _check_protected(self, vm: Any, keys: list[str]) -> None:
         if keys and str(vm.config.get("protection", 0)) in ("1", "True", "true"):
@@ -175,8 +181,8 @@ class Config:
 
     async def _config_get(self, request: web.Request) -> web.Response:
         """The config with the password masked; pending changes applied unless ``current=1``."""
-        p = self._verify(request, await params(request))  # type: ignore[attr-defined]
-        vm = self._vm(request, "VM.Audit")  # type: ignore[attr-defined]
+        p = self._verify(request, await params(request))
+        vm = self._vm(request, "VM.Audit")
         config = dict(vm.config)
         if p.get("snapshot"):
             if p["snapshot"] not in vm.snapshots:
@@ -197,15 +203,15 @@ class Config:
     async def _config_post(self, request: web.Request) -> web.Response:
         """The asynchronous form; with ``background_delay`` it waits that long and answers null if the task is done."""
         p = await params(request)
-        self._verify(request, p)  # type: ignore[attr-defined]
-        vm = self._vm(request)  # type: ignore[attr-defined]
+        self._verify(request, p)
+        vm = self._vm(request)
         delay = int_param(p, "background_delay", 0, 1) or 0
-        self.need_quorum()  # type: ignore[attr-defined]
+        self.need_quorum()
 
         async def body() -> None:
             await self._apply_config(vm, request[USER], p)
-        upid = await self.task(vm.node, "qmconfig", vm.vmid, request[USER], body)  # type: ignore[attr-defined]
-        record = self.tasks[upid]  # type: ignore[attr-defined]
+        upid = await self.task(vm.node, "qmconfig", vm.vmid, request[USER], body)
+        record = self.tasks[upid]
         deadline = asyncio.get_running_loop().time() + delay
         while delay and record["status"] == "running" and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.02)
@@ -217,10 +223,10 @@ class Config:
 
     async def _resize(self, v: dict[str, Any], user: str) -> str:
         """PUT resize: a task; growing only."""
-        vm = self.find(v["node"], v["vmid"])  # type: ignore[attr-defined]
+        vm = self.find(v["node"], v["vmid"])
         if v.get("digest") and v["digest"] != vm.digest():
             raise PveError(500, "checksum mismatch (file change by other user?)")
-        self._check_lock(vm)  # type: ignore[attr-defined]
+        self._check_lock(vm)
 
         async def body() -> None:
             if vm.snapshots and "efidisk" in v["disk"]:
@@ -228,7 +234,7 @@ class Config:
             if v["disk"] not in vm.config:
                 raise TaskError(f"disk '{v['disk']}' does not exist")
             volume, props = split_drive(vm.config[v["disk"]])
-            record = self._qm_volume(volume)  # type: ignore[attr-defined]
+            record = self._qm_volume(volume)
             if is_cdrom(volume, props):
                 raise TaskError("you can't resize a cdrom")
             if record is None:
@@ -239,4 +245,4 @@ class Config:
                 raise TaskError("shrinking disks is not supported")
             record["size"] = size
             vm.config[v["disk"]] = join_drive(volume, {**props, "size": format_size(size)})
-        return str(await self.task(vm.node, "resize", vm.vmid, user, body, vm=vm))  # type: ignore[attr-defined]
+        return str(await self.task(vm.node, "resize", vm.vmid, user, body, vm=vm))

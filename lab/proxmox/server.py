@@ -11,16 +11,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
-from fakepve import shapes
 from fakepve.model import PveError, TaskError
-from fakepve.server import FakePve, ok, params
 
 from lab.guest.container import GuestSpec
 from lab.proxmox import cloudinit, store
 from lab.proxmox.agent import Agent
 from lab.proxmox.config import Config
 from lab.proxmox.room import REBOOTED, Room, RoomError
+from lab.proxmox.routes import Routes
 from lab.proxmox.transport import Transport
 from lab.proxmox.vm import LabVm, VmList
 from lab.state import LabError, LabState
@@ -31,9 +29,11 @@ Body = Callable[[], Awaitable[Any]]
 _POWER = {"qmstart", "qmstop", "qmshutdown", "qmreboot", "qmsuspend", "qmresume", "qmcreate", "qmrollback"}
 _GIB = 1024**3
 BRIDGE = "vmbr0"
+# Seconds between two looks at all containers, besides those after an action or the end of a guest.
+_REFRESH = 15.0
 
 
-class LabPve(Transport, Config, FakePve):  # type: ignore[misc]  # fakepve has no types
+class LabPve(Transport, Config, Routes):
     """One node with real guests. ``save_to``: the file that keeps its state."""
 
     def __init__(self, room: Room, host: str, port: int, save_to: Path, password: str) -> None:
@@ -204,10 +204,13 @@ class LabPve(Transport, Config, FakePve):  # type: ignore[misc]  # fakepve has n
 
     async def watch(self) -> None:
         """See what happens to guests behind the API's back: they end, or reboot themselves."""
+        asked = 0.0
         while True:
-            await asyncio.sleep(1)
+            await asyncio.sleep(0.5)
             try:
-                await self.room.refresh()
+                if self.room.someone_ended() or time.monotonic() - asked > _REFRESH:
+                    await self.room.refresh()
+                    asked = time.monotonic()
                 for vm in list(self.vms):
                     await self._noticed(vm)
             except Exception:  # the watcher has to outlive a bad moment of podman
@@ -224,121 +227,3 @@ class LabPve(Transport, Config, FakePve):  # type: ignore[misc]  # fakepve has n
             LOG.info("VM %s ended by itself (%s)", vm.vmid, pod.exit_code)
             vm.wanted = "stopped"
         self._persist()
-
-    # ---------------------------------------------------------------- routes
-
-    def _routes_lab(self) -> list[tuple[str, str, Any]]:
-        bulk = "/cluster/bulk-action/guest"
-        one = "/nodes/{node}/qemu/{vmid}"
-        return [
-            ("PUT", one + "/resize", self._resize), ("PUT", one + "/cloudinit", self._cloudinit_put),
-            ("GET", one + "/cloudinit/dump", self._cloudinit_dump),
-            ("POST", bulk + "/start", self._bulk_start), ("POST", bulk + "/shutdown", self._bulk_shutdown),
-        ]
-
-    async def _cloudinit_put(self, v: dict[str, Any], user: str) -> None:
-        """Regenerate the drive: the lab does so at every start; a running guest sees it at once."""
-        del user
-        vm = self.find(v["node"], v["vmid"])
-        if not cloudinit.drive_of(vm.config):
-            raise PveError(500, f"VM {vm.vmid}: no cloud-init drive found")
-        if vm.alive:
-            cloudinit.write_seed(self.room.seed(vm.vmid), vm.config, vm.vmid)
-
-    async def _cloudinit_dump(self, v: dict[str, Any], user: str) -> str:
-        del user
-        vm = self.find(v["node"], v["vmid"])
-        return cloudinit.seed_files(vm.config, vm.vmid)[{"user": "user-data", "network": "network-config", "meta": "meta-data"}[v["type"]]]
-
-    async def _bulk(self, v: dict[str, Any], user: str, verb: str, past: str) -> str:
-        """One task that starts or shuts down many guests, and names those that failed."""
-        vms = [self.vm(int(vmid)) for vmid in v["vms"]]
-        missing = [vmid for vmid, vm in zip(v["vms"], vms, strict=True) if vm is None]
-        if missing:
-            raise PveError(500, f"guest '{missing[0]}' does not exist")
-
-        async def one(vm: LabVm) -> bool:
-            if (vm.status == "running") == (verb == "start"):
-                return True
-            if verb == "start":
-                upid = await self._do_start(vm, user, {})
-            else:
-                upid = await self._do_shutdown(vm, user, {"timeout": v.get("timeout"), "forceStop": v.get("force-stop", 1)})
-            while self.tasks[upid]["status"] == "running":
-                await asyncio.sleep(0.05)
-            return bool(self.tasks[upid]["exitstatus"] == "OK")
-
-        async def body() -> None:
-            results = await asyncio.gather(*(one(vm) for vm in vms))
-            if failed := [str(vm.vmid) for vm, good in zip(vms, results, strict=True) if not good]:
-                raise TaskError(f"Some guests failed to {past}: {', '.join(failed)}")
-        return await self.task(sorted(self.nodes)[0], f"bulk-{verb}", "", user, body)
-
-    async def _bulk_start(self, v: dict[str, Any], user: str) -> str:
-        return await self._bulk(v, user, "start", "start")
-
-    async def _bulk_shutdown(self, v: dict[str, Any], user: str) -> str:
-        return await self._bulk(v, user, "shutdown", "shutdown")
-
-    # ---------------------------------------------------------- task listing
-
-    def _get_task(self, request: web.Request) -> dict[str, Any]:
-        if request.match_info["upid"] not in self.tasks:
-            raise PveError(400, "Parameter verification failed.", {"upid": "no such task"})
-        found: dict[str, Any] = super()._get_task(request)
-        return found
-
-    async def _task_list(self, request: web.Request) -> web.Response:
-        """GET nodes/{node}/tasks with its filters; a running task has the status RUNNING."""
-        node = request.match_info["node"]
-        p = self._verify(request, await params(request))
-        wanted = p.get("source", "archive")
-        rows = []
-        for task in self.tasklog:
-            running = task["status"] == "running"
-            if task["node"] != node or (wanted == "archive" and running) or (wanted == "active" and not running):
-                continue
-            if p.get("vmid") is not None and task["id"] != str(p["vmid"]):
-                continue
-            if task["starttime"] < int(p.get("since") or 0) or (p.get("until") and task["starttime"] > int(p["until"])):
-                continue
-            if p.get("typefilter") and task["type"] != p["typefilter"]:
-                continue
-            if p.get("userfilter") and p["userfilter"] not in task["user"]:
-                continue
-            if p.get("errors") and (running or task.get("exitstatus") == "OK"):
-                continue
-            row = self._task_view(task, True)
-            rows.append({**row, "status": "RUNNING"} if running else row)
-        rows.sort(key=lambda row: -int(row["starttime"]))
-        start = int(p.get("start", 0))
-        return ok(rows[start:start + int(p.get("limit", 50))])  # type: ignore[no-any-return]
-
-
-def add_template(pve: LabPve, base: Path, vmid: int = 9000, name: str = "debian12") -> None:
-    """Make the template VM that every guest is cloned from, or point it at the image as it is now."""
-    disk = pve.room.disk(vmid)
-    if pve.vm(vmid) is None:
-        volumes = pve.storages["local-lvm"].setdefault("volumes", {})
-        volumes[f"base-{vmid}-disk-0"] = {"content": "images", "format": "raw", "size": 8 * _GIB, "vmid": vmid, "ctime": int(time.time())}
-        volumes[f"vm-{vmid}-cloudinit"] = {"content": "images", "format": "raw", "size": 4 * 1024**2, "vmid": vmid, "ctime": int(time.time())}
-        pve.add_vm(vmid, name, node="pve1", template=True, config={
-            "agent": "1", "boot": "order=scsi0", "cores": 1, "ide2": f"local-lvm:vm-{vmid}-cloudinit,media=cdrom", "memory": "512",
-            "meta": f"creation-qemu=10.0.2,ctime={int(time.time())}", "name": name, "net0": f"virtio=BC:24:11:00:90:00,bridge={BRIDGE}",
-            "ostype": "l26", "scsi0": f"local-lvm:base-{vmid}-disk-0,size=8G", "scsihw": "virtio-scsi-single", "serial0": "socket",
-            "smbios1": f"uuid={uuid.uuid4()}", "template": 1, "vga": "serial0",
-        })
-    disk.create(base)
-
-
-def make_server(state: LabState, base: Path) -> LabPve:
-    """Return the API of a lab, with the state that it had."""
-    access = state.connection["proxmox"]
-    pve = LabPve(Room(state), access["host"], access["port"], state.path("proxmox", "state.json"), access["root_password"])
-    store.load(pve, pve.save_to)
-    pve.users[access["user"]] = access["password"]
-    pve.apitokens[f"{access['user']}!{access['token_id']}"] = access["token_secret"]
-    pve.grant(access["user"], "/", *shapes.PRIVILEGES)
-    add_template(pve, base)
-    pve._persist()
-    return pve

@@ -7,6 +7,7 @@ from typing import Any
 
 from aiohttp import web
 from fakepve.model import PveError
+from fakepve.server import FakePve
 
 # Real seconds until a refused login is answered (PVE: 3).
 AUTH_DELAY = 3.0
@@ -17,13 +18,13 @@ def refusal(status: int, message: str) -> web.Response:
     return web.json_response({"data": None, "message": message + "\n"}, status=status, reason=message.splitlines()[0][:200])
 
 
-class Transport:
-    """Mixin of the API server: bodies, connections and refused logins."""
+class Transport(FakePve):  # type: ignore[misc]  # fakepve has no types
+    """Part of the API server: bodies, connections and refused logins."""
 
     auth_delay = AUTH_DELAY
 
     def _build_app(self) -> web.Application:
-        app: web.Application = super()._build_app()  # type: ignore[misc]
+        app: web.Application = super()._build_app()
         app.middlewares.insert(0, self._proxy)
         return app
 
@@ -53,7 +54,7 @@ class Transport:
     def _authenticate(self, request: web.Request) -> Any:
         """As the parent, with the texts of the real server."""
         try:
-            return super()._authenticate(request)  # type: ignore[misc]
+            return super()._authenticate(request)
         except PveError as exc:
             if exc.status != 401 or "csrf" in exc.message:
                 raise
