@@ -170,6 +170,8 @@ class WebSocket:
             self._raw.close(timeout=1)
         except (OSError, websocket.WebSocketException):
             pass
+        # close() leaves the socket open where the server was the first to say good-bye.
+        self._raw.shutdown()
 
 
 def open_socket(settings: Settings) -> Socket:
