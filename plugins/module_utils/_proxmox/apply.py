@@ -31,6 +31,8 @@ CLONES_PER_SOURCE = 4
 # A guest gets this long to shut down before it is switched off.
 SHUTDOWN_SECONDS = 60
 IDS_TO_TRY = 20
+# Seconds between looks at a guest that is being made.
+MADE_PAUSE = 0.5
 DESTROY = {"purge": 1, "destroy-unreferenced-disks": 1}
 
 
@@ -131,7 +133,7 @@ class Applier:
 
     def wait_until_made(self, read: t.Callable[[], Cluster], vmids: t.Sequence[int]) -> Cluster:
         """Wait until guests that an interrupted run began to make are made (or gone)."""
-        deadline, pause = self._clock() + self._timeout, 0.5
+        deadline, pause = self._clock() + self._timeout, MADE_PAUSE
         while True:
             cluster = read()
             busy = [guest for vmid in vmids if (guest := cluster.by_vmid(vmid)) and guest.lock in BEING_MADE]

@@ -153,7 +153,3 @@ class GuestConfig:
             else:
                 values[key] = value
         return GuestConfig(values, self.pending, answer.get("digest"))
-
-    def drive_keys(self, prefix: str = "") -> list[str]:
-        """Return the keys that start with *prefix*, in order."""
-        return sorted(key for key in self.values if key.startswith(prefix))

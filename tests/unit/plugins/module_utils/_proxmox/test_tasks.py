@@ -1,0 +1,100 @@
+"""Tasks: one poller for several threads, failure at the first look."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import typing as t
+
+import pytest
+from helpers.proxmox import Wire, get, task, upid, wire  # noqa: F401
+
+from ansible_collections.resilient.platform.plugins.module_utils._errors import ApiError, TaskFailed, WaitTimeout
+from ansible_collections.resilient.platform.plugins.module_utils._proxmox.client import Connection, ProxmoxClient
+from ansible_collections.resilient.platform.plugins.module_utils._proxmox.tasks import TaskPoller
+
+ONE = upid("qmstart", 100)
+STATUS = f"nodes/pve1/tasks/{ONE}/status"
+
+
+@pytest.fixture
+def poller(wire: Wire) -> TaskPoller:
+    client = ProxmoxClient(Connection(host="h", token_id="a", token_secret="b"))
+    return TaskPoller(client, clock=lambda: 0.0, sleep=lambda _seconds: None)
+
+
+def test_task_is_polled_until_it_has_ended(wire: Wire, poller: TaskPoller) -> None:
+    wire.expect(get(STATUS, {"status": "running"}, times=3), task("qmstart", 100))
+    assert poller.wait(ONE, what="Starting", deadline=10) == "OK"
+
+
+def test_warnings_are_success(wire: Wire, poller: TaskPoller) -> None:
+    wire.expect(task("qmstart", 100, "WARNINGS: 1"))
+    assert poller.wait(ONE, what="Starting", deadline=10) == "WARNINGS: 1"
+
+
+@pytest.mark.parametrize("answer", [None, "", 7])
+def test_write_that_has_ended_already_needs_no_poll(poller: TaskPoller, answer: t.Any) -> None:
+    assert poller.wait(answer, what="Configuring", deadline=10) == "OK"
+
+
+def test_failed_task_fails_at_the_first_look_with_its_last_lines(wire: Wire, poller: TaskPoller) -> None:
+    lines = [{"n": n, "t": f"line {n}"} for n in range(1, 31)]
+    wire.expect(task("qmstart", 100, "start failed: no space"), get(f"nodes/pve1/tasks/{ONE}/log", lines))
+    with pytest.raises(TaskFailed, match="Starting web-1 failed: start failed: no space") as caught:
+        poller.wait(ONE, what="Starting web-1", deadline=10)
+    assert caught.value.log == [f"line {n}" for n in range(11, 31)]
+    assert caught.value.as_result()["error"]["log"][-1] == "line 30"
+
+
+def test_failed_task_without_a_log_fails_all_the_same(wire: Wire, poller: TaskPoller) -> None:
+    wire.expect(task("qmstart", 100, "boom"), get(f"nodes/pve1/tasks/{ONE}/log", status=403, reason="Permission check failed"))
+    with pytest.raises(TaskFailed) as caught:
+        poller.wait(ONE, what="Starting", deadline=10)
+    assert "could not be read" in caught.value.log[0]
+
+
+def test_task_that_the_server_does_not_know_yet_is_asked_again(wire: Wire, poller: TaskPoller) -> None:
+    wire.expect(get(STATUS, status=400, reason="Parameter verification failed.", errors={"upid": "no such task"}), task("qmstart", 100))
+    assert poller.wait(ONE, what="Starting", deadline=10) == "OK"
+
+
+def test_error_while_polling_is_raised(wire: Wire, poller: TaskPoller) -> None:
+    wire.expect(get(STATUS, status=403, reason="Permission check failed (/nodes/pve1, Sys.Audit)"))
+    with pytest.raises(ApiError, match="Sys.Audit"):
+        poller.wait(ONE, what="Starting", deadline=10)
+
+
+def test_task_that_does_not_end_is_given_up_with_its_id(wire: Wire) -> None:
+    now = [0.0]
+    client = ProxmoxClient(Connection(host="h", token_id="a", token_secret="b"))
+
+    def sleep(seconds: float) -> None:
+        now[0] += max(seconds, 1.0)
+
+    wire.expect(get(STATUS, {"status": "running"}, times=5))
+    with pytest.raises(WaitTimeout, match="still running") as caught:
+        TaskPoller(client, clock=lambda: now[0], sleep=sleep).wait(ONE, what="Starting", deadline=5)
+    assert caught.value.details["upid"] == ONE
+
+
+def test_several_tasks_of_a_node_share_one_list_and_are_confirmed_each() -> None:
+    ids = [upid("qmclone", 9000, number) for number in (1, 2, 3)]
+    states = {one: iter(["running"] * 2 + ["stopped"] * 50) for one in ids}
+
+    class Client:
+        """Counts what is asked; every task ends at its third look."""
+
+        asked: list[str] = []
+
+        def get(self, path: str, **_params: t.Any) -> t.Any:
+            self.asked.append(path)
+            if path == "nodes/pve1/tasks":
+                return [{"upid": one, "status": "RUNNING"} for one in ids if next(states[one]) == "running"]
+            return {"status": "stopped", "exitstatus": "OK"}
+
+    fake = Client()
+    shared = TaskPoller(t.cast(t.Any, fake), clock=lambda: 0.0, sleep=lambda _seconds: None)
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        results = list(pool.map(lambda one: shared.wait(one, what="Cloning", deadline=10), ids))
+    assert results == ["OK"] * 3
+    assert sum(path.endswith("/status") for path in fake.asked) == 3, "each is confirmed once"
