@@ -33,7 +33,13 @@ cp -L /etc/resolv.conf "$root/etc/resolv.conf"
 printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
 chmod 755 "$root/usr/sbin/policy-rc.d"
 awk '{print "deb " $2 " " $1 " " $3}' <<<"$sources" >"$root/etc/apt/sources.list"
-printf 'APT::Install-Recommends "false";\nAcquire::Retries "3";\n' >"$root/etc/apt/apt.conf.d/00lab-build"
+# The machine's way out is the build's way out.
+proxy=$(apt-config shell p Acquire::http::Proxy | sed -n "s/^p='\(.*\)'$/\1/p")
+proxy=${proxy:-${http_proxy:-}}
+{
+  printf 'APT::Install-Recommends "false";\nAcquire::Retries "3";\n'
+  [ -z "$proxy" ] || printf 'Acquire::http::Proxy "%s";\nAcquire::https::Proxy "%s";\n' "$proxy" "$proxy"
+} >"$root/etc/apt/apt.conf.d/00lab-build"
 
 say "packages of the guest"
 inside apt-get update -q

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import re
+import time
 import urllib.parse
 from collections.abc import Iterable
 from typing import Any
@@ -83,17 +84,28 @@ class Config(FakePve):  # type: ignore[misc]  # fakepve has no types
             there = cloudinit.drive_of(vm.config)
             if there not in (None, key):
                 raise PveError(500, f"cloud-init drive is already attached at '{there}'")
-            name = f"vm-{vm.vmid}-cloudinit"
-            sid = volume_ref(volume)[0]
-            self._qm_image_store(sid, user)
-            self.storages[sid].setdefault("volumes", {})[name] = {
-                "content": "images", "format": "raw", "size": 4 * 1024**2, "vmid": vm.vmid, "ctime": 0}
-            return join_drive(f"{sid}:{name}", {**props, "media": "cdrom"}), [f"{sid}:{name}"]
+            self._qm_image_store(volume_ref(volume)[0], user)
+            return self._qm_new_drive(vm.vmid, key, value, None)
         if NEW_DISK.match(volume) and not is_cdrom(volume, props):
             self._qm_check_drive(user, vm.vmid, None, key, value, None)
-            made: tuple[str, list[str]] = self._qm_new_drive(vm.vmid, key, value, None)
-            return made
+            return self._qm_new_drive(vm.vmid, key, value, None)
         return value, []
+
+    def cloudinit_volume(self, sid: str, vmid: int) -> str:
+        """Make the volume of a cloud-init drive; returns its id."""
+        name = f"vm-{vmid}-cloudinit"
+        self.storages[sid].setdefault("volumes", {})[name] = {
+            "content": "images", "format": "raw", "size": 4 * 1024**2, "vmid": vmid, "ctime": int(time.time())}
+        return f"{sid}:{name}"
+
+    def _qm_new_drive(self, vmid: int, key: str, value: str, default: str | None) -> tuple[str, list[str]]:
+        """As the parent, with the name that PVE gives a cloud-init drive."""
+        volume, props = split_drive(value)
+        if volume.endswith(":cloudinit"):
+            made = self.cloudinit_volume(str(volume_ref(volume)[0] or default), vmid)
+            return join_drive(made, {**props, "media": "cdrom"}), [made]
+        done: tuple[str, list[str]] = super()._qm_new_drive(vmid, key, value, default)
+        return done
 
     def _prepared(self, vm: Any, user: str, p: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """Return the parameters as they are stored, and the volumes allocated for them."""

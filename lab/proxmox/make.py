@@ -22,7 +22,7 @@ def add_template(pve: LabPve, base: Path, vmid: int = 9000, name: str = "debian1
     if pve.vm(vmid) is None:
         volumes = pve.storages["local-lvm"].setdefault("volumes", {})
         volumes[f"base-{vmid}-disk-0"] = {"content": "images", "format": "raw", "size": 8 * _GIB, "vmid": vmid, "ctime": int(time.time())}
-        volumes[f"vm-{vmid}-cloudinit"] = {"content": "images", "format": "raw", "size": 4 * 1024**2, "vmid": vmid, "ctime": int(time.time())}
+        pve.cloudinit_volume("local-lvm", vmid)
         pve.add_vm(vmid, name, node="pve1", template=True, config={
             "agent": "1", "boot": "order=scsi0", "cores": 1, "ide2": f"local-lvm:vm-{vmid}-cloudinit,media=cdrom", "memory": "512",
             "meta": f"creation-qemu=10.0.2,ctime={int(time.time())}", "name": name, "net0": f"virtio=BC:24:11:00:90:00,bridge={BRIDGE}",

@@ -160,9 +160,7 @@ class LabPve(Transport, Config, Routes):
         if key:
             value = re.sub(r"vm-\d+-cloudinit", f"vm-{new.vmid}-cloudinit", str(new.config[key]))
             new.config[key] = value
-            sid, _, rest = value.partition(":")
-            self.storages[sid].setdefault("volumes", {})[rest.split(",")[0]] = {
-                "content": "images", "format": "raw", "size": 4 * 1024**2, "vmid": new.vmid, "ctime": int(time.time())}
+            self.cloudinit_volume(value.partition(":")[0], new.vmid)
 
     async def _qm_clone(self, v: dict[str, Any], user: str) -> Any:
         upid = await super()._qm_clone(v, user)

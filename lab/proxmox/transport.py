@@ -47,9 +47,14 @@ class Transport(FakePve):  # type: ignore[misc]  # fakepve has no types
         try:
             answer: web.StreamResponse = await handler(request)
         except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
-            path = request.path.removeprefix("/api2/json").removeprefix("/api2/extjs")
-            return refusal(501, f"Method '{request.method} {path}' not implemented")
-        return answer
+            return Transport._unknown(request)
+        # fakepve names the path with its prefix; the real server knows only what comes after it.
+        return Transport._unknown(request) if answer.status == 501 and (answer.reason or "").startswith("Method '") else answer
+
+    @staticmethod
+    def _unknown(request: web.Request) -> web.Response:
+        path = request.path.removeprefix("/api2/json").removeprefix("/api2/extjs")
+        return refusal(501, f"Method '{request.method} {path}' not implemented")
 
     def _authenticate(self, request: web.Request) -> Any:
         """As the parent, with the texts of the real server."""
