@@ -290,6 +290,9 @@ def main():
         "firewall": firewall(),
         "rollback_armed": run("systemctl", "is-active", "--quiet", "host-hardening-rollback.timer")[0] == 0,
         "faillock": "pam_faillock.so" in text("/etc/pam.d/common-auth"),
+        "dictionary": os.path.exists("/var/cache/cracklib/cracklib_dict.pwd"),
+        # What the apt module leaves when it is killed: no package could ever start its service again.
+        "policy_left": text("/usr/sbin/policy-rc.d") == "#!/bin/sh\nexit 101\n",
         "integrity_database": os.path.exists("/var/lib/aide/aide.db"),
     }
     seen["checks"] = checks(request, seen) if request.get("verify") else []
