@@ -276,5 +276,3 @@ def _surplus(
         and guest.vmid not in listed
         and guest.name not in names
     ]
-
-

@@ -58,7 +58,7 @@ def run_fleet(
     else:
         outcomes = applier.run(plan.guests, threads=MOST_THREADS)
     result = _result(module, plan, outcomes, client)
-    failed = [outcome for outcome in outcomes if outcome.error]
+    failed = {outcome.name: outcome.error for outcome in outcomes if outcome.error}
     if failed:
         raise _incomplete(failed, len(outcomes), result)
     for outcome in outcomes:
@@ -79,14 +79,13 @@ def _result(module: AnsibleModule, plan: FleetPlan, outcomes: t.Sequence[Outcome
     return result
 
 
-def _incomplete(failed: t.Sequence[Outcome], total: int, result: dict[str, t.Any]) -> PlatformError:
+def _incomplete(failed: t.Mapping[str, PlatformError], total: int, result: dict[str, t.Any]) -> PlatformError:
     """Return one error for all; a single guest's error stays what it is."""
-    first = failed[0].error
-    assert first is not None
     if total == 1:
+        first = next(iter(failed.values()))
         first.details["result"] = result
         return first
-    texts = "; ".join(f"{outcome.name}: {outcome.error.message if outcome.error else ''}" for outcome in failed)
+    texts = "; ".join(f"{name}: {error.message}" for name, error in failed.items())
     return FleetIncomplete(
         f"{len(failed)} of {total} guests failed. {texts}",
         hint="The others are done; the same command does only what is missing.",

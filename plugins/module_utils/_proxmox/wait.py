@@ -169,5 +169,3 @@ def usable_addresses(answer: t.Any) -> list[str]:
             if not address.is_loopback and not address.is_link_local:
                 found.append(address)
     return [str(address) for address in sorted(found, key=lambda one: one.version)]
-
-

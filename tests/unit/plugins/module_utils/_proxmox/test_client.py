@@ -177,7 +177,9 @@ def test_reading_is_given_up_at_last(wire: Wire) -> None:
         ProxmoxClient(TOKEN).get("version")
 
 
-@pytest.mark.parametrize("broken", [{"raises": reset()}, {"status": 596, "reason": "Connection timed out"}, {"raises": requests.exceptions.ReadTimeout("slow")}])
+@pytest.mark.parametrize(
+    "broken", [{"raises": reset()}, {"status": 596, "reason": "Connection timed out"}, {"raises": requests.exceptions.ReadTimeout("slow")}]
+)
 def test_writing_without_an_answer_is_never_sent_twice(wire: Wire, broken: dict[str, t.Any]) -> None:
     wire.expect(post("nodes/pve1/qemu", **broken))
     with pytest.raises(proxmox_errors.WriteUnanswered):

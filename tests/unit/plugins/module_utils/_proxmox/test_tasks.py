@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import concurrent.futures
+import threading
+import time
 import typing as t
 
 import pytest
@@ -79,22 +81,27 @@ def test_task_that_does_not_end_is_given_up_with_its_id(wire: Wire) -> None:
 
 def test_several_tasks_of_a_node_share_one_list_and_are_confirmed_each() -> None:
     ids = [upid("qmclone", 9000, number) for number in (1, 2, 3)]
-    states = {one: iter(["running"] * 2 + ["stopped"] * 50) for one in ids}
+    together = threading.Barrier(3, timeout=10)
+    asked: list[str] = []
 
     class Client:
-        """Counts what is asked; every task ends at its third look."""
-
-        asked: list[str] = []
+        """Nothing ends before all three wait; then the list shows each as running twice."""
 
         def get(self, path: str, **_params: t.Any) -> t.Any:
-            self.asked.append(path)
+            asked.append(path)
             if path == "nodes/pve1/tasks":
-                return [{"upid": one, "status": "RUNNING"} for one in ids if next(states[one]) == "running"]
-            return {"status": "stopped", "exitstatus": "OK"}
+                looks = asked.count(path)
+                return [{"upid": one, "status": "RUNNING"} for one in ids] if looks < 3 else [{"upid": ids[0], "status": "OK", "endtime": 5}]
+            return {"status": "stopped", "exitstatus": "OK"} if asked.count("nodes/pve1/tasks") >= 3 else {"status": "running"}
 
-    fake = Client()
-    shared = TaskPoller(t.cast(t.Any, fake), clock=lambda: 0.0, sleep=lambda _seconds: None)
+    shared = TaskPoller(t.cast(t.Any, Client()), sleep=lambda _seconds: time.sleep(0.05))
+
+    def wait(one: str) -> str:
+        together.wait()
+        return shared.wait(one, what="Cloning", deadline=time.monotonic() + 10)
+
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
-        results = list(pool.map(lambda one: shared.wait(one, what="Cloning", deadline=10), ids))
+        results = list(pool.map(wait, ids))
     assert results == ["OK"] * 3
-    assert sum(path.endswith("/status") for path in fake.asked) == 3, "each is confirmed once"
+    alone = asked[: asked.index("nodes/pve1/tasks")]
+    assert len(asked) - len(alone) == 3 + 3, "three looks at the list, and each task is confirmed once"
