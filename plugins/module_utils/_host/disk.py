@@ -95,8 +95,10 @@ def validate(module: AnsibleModule, plan: Plan) -> None:
     argv = shlex.split(plan.validate)
     if "%s" not in argv:
         raise Refused(f"Cannot validate {plan.path}: the command '{plan.validate}' has no %s for the file.")
-    if module.check_mode and shutil.which(argv[0], path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") is None:
-        return  # A package that is yet to be installed brings it.
+    if shutil.which(argv[0], path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") is None:
+        if module.check_mode:
+            return  # A package that is yet to be installed brings it.
+        raise Refused(f"Cannot write {plan.path}: there is no command '{argv[0]}' to validate it.", hint="Install what brings it. Nothing was written.")
     path = write_temporary(module.tmpdir, plan.content)
     try:
         code, out, err = module.run_command([path if word == "%s" else word for word in argv])

@@ -85,12 +85,12 @@ def settings(wanted):
 
 
 def fstab():
-    """Return mount point -> (device, type, options) of /etc/fstab."""
+    """Return mount point -> (device, type, options, dump and pass) of /etc/fstab."""
     entries = {}
     for line in text("/etc/fstab").splitlines():
         fields = line.split("#")[0].split()
         if len(fields) >= 4:
-            entries[fields[1]] = (fields[0], fields[2], fields[3].split(","))
+            entries[fields[1]] = (fields[0], fields[2], fields[3].split(","), " ".join((fields[4:6] + ["0", "0"])[:2]))
     return entries
 
 
@@ -123,8 +123,9 @@ def mount(path, options, table):
     live = mounted(path)
     have = [same_option(option) for option in (live[2] if live else [])]
     missing = [option for option in options if same_option(option) not in have]
+    tail = "0 0"
     if path in table:
-        device, kind, kept = table[path]
+        device, kind, kept, tail = table[path]
     elif live and live[1] in ("proc", "tmpfs"):
         kept = [option for option in live[2] if option.startswith(("size=", "mode="))]
         device, kind, kept = live[1], live[1], ["rw", "relatime"] + kept
@@ -136,7 +137,7 @@ def mount(path, options, table):
     names = {option.split("=")[0] for option in options}
     opposites = {name[2:] for name in names if name.startswith("no")}
     kept = [option for option in kept if option.split("=")[0] not in names | opposites]
-    line = f"{device} {path} {kind} {','.join(kept + options)} 0 0"
+    line = f"{device} {path} {kind} {','.join(kept + options)} {tail}"
     match = rf"^\s*[^#\s]\S*\s+{re.escape(path)}\s"
     return {"mounted": live is not None, "options": have, "missing": missing, "fstab": {"match": match, "line": line}}
 
