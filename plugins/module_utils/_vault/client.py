@@ -97,6 +97,7 @@ class VaultClient:
         self._namespace = namespace
         self.timeout = timeout
         self._session = session if session is not None else new_session()
+        self._session.verify = verify  # hvac takes the session's over its own option
         self._adapter = self._make_adapter()
 
     def _make_adapter(self) -> t.Any:
