@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import threading
 import time
@@ -18,6 +19,7 @@ from ansible_collections.resilient.platform.plugins.module_utils._proxmox.client
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.desired import Desired
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.errors import AlreadyExists, DigestMismatch, StillRunning, WriteUnanswered
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.fleet import BEING_MADE, read_cluster
+from ansible_collections.resilient.platform.plugins.module_utils._proxmox.ids import IdAllocator
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.models import Cluster, Guest, GuestConfig
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.plan import ConfigPlan, GuestPlan, plan_config
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.properties import format_size
@@ -31,6 +33,8 @@ CLONES_PER_SOURCE = 4
 # A guest gets this long to shut down before it is switched off.
 SHUTDOWN_SECONDS = 60
 IDS_TO_TRY = 20
+# A plan that is older than this many seconds is no longer believed when it says that a guest does not exist.
+FRESH_SECONDS = 1.0
 # Seconds between looks at a guest that is being made.
 MADE_PAUSE = 0.5
 DESTROY = {"purge": 1, "destroy-unreferenced-disks": 1}
@@ -67,31 +71,6 @@ class Outcome:
         return result
 
 
-class IdAllocator:
-    """Hands out free ids: asks the server for the first one, then counts on. Nothing reserves an id, so a collision is
-    found out only when the guest is made; then the next one is tried."""
-
-    def __init__(self, client: ProxmoxClient) -> None:
-        self._client = client
-        self._lock = threading.Lock()
-        self._next: int | None = None
-        self._taken: set[int] = set()
-
-    def avoid(self, vmids: t.Iterable[int]) -> None:
-        """Never hand out these."""
-        self._taken |= set(vmids)
-
-    def allocate(self) -> int:
-        """Return an id that nobody in this process got."""
-        with self._lock:
-            if self._next is None:
-                self._next = int(self._client.get("cluster/nextid"))
-            while self._next in self._taken:
-                self._next += 1
-            self._taken.add(self._next)
-            return self._next
-
-
 class Applier:
     """Carries out plans, several at a time.
 
@@ -119,9 +98,13 @@ class Applier:
         self._waiter = GuestWaiter(client, interval=interval, clock=clock, sleep=sleep)
         self._ids = IdAllocator(client)
         self._clones: dict[int, threading.Semaphore] = {}
+        self._names = threading.Lock()
+        self._cluster: Cluster | None = None
+        self._read_at = clock()
 
     def run(self, plans: t.Sequence[GuestPlan], *, threads: int) -> list[Outcome]:
         """Carry out all plans; an error of one guest is in its outcome and stops no other."""
+        self._read_at = self._clock()
         self._ids.avoid(plan.desired.vmid for plan in plans if plan.desired and plan.desired.vmid)
         for plan in plans:
             if plan.source:
@@ -164,7 +147,8 @@ class Applier:
     def _present(self, plan: GuestPlan, desired: Desired, outcome: Outcome, deadline: float) -> None:
         guest = plan.guest
         if guest is None:
-            guest = self._make(plan, desired, deadline)
+            with self._clones[plan.source.vmid] if plan.source else contextlib.nullcontext():
+                guest = self._make(plan, desired, deadline)
             outcome.vmid, outcome.node, outcome.status, outcome.changed = guest.vmid, guest.node, "stopped", True
         # A guest made without a source got its configuration with it; a clone has its source's.
         if plan.source if plan.create else plan.config.writes or plan.config.resizes:
@@ -186,15 +170,19 @@ class Applier:
     def _make(self, plan: GuestPlan, desired: Desired, deadline: float) -> Guest:
         """Clone or create the guest under a free id, and wait until it is there."""
         for _attempt in range(IDS_TO_TRY):
+            found = self._made_meanwhile(desired)
+            if found:
+                return found
             vmid = desired.vmid if desired.vmid is not None else self._ids.allocate()
             guest = Guest(vmid, desired.name, plan.node, "qemu", "stopped", False, frozenset(), desired.pool, None)
             try:
                 self._send_make(plan, desired, vmid, deadline)
             except AlreadyExists:
-                # Somebody else was quicker; a declared id cannot be another one.
-                if desired.vmid is not None:
+                # Somebody else was quicker. A declared id cannot be another one, but it may be our guest that has it.
+                if desired.vmid is None:
+                    continue
+                if not self._was_made(guest):
                     raise
-                continue
             except WriteUnanswered:
                 if not self._was_made(guest):
                     raise
@@ -208,17 +196,33 @@ class Applier:
             upid = self._client.post(f"nodes/{plan.node}/qemu", vmid=vmid, name=desired.name, pool=desired.pool, **plan.config.set)
             self._tasks.wait(upid, what=what, deadline=deadline)
             return
-        with self._clones[source.vmid]:
-            upid = self._client.post(
-                f"{source.path}/clone",
-                newid=vmid,
-                name=desired.name,
-                full=int(plan.full_clone),
-                pool=desired.pool,
-                storage=plan.clone_storage,
-                target=plan.node if plan.node != source.node else None,
-            )
-            self._tasks.wait(upid, what=f"{what} as a clone of {source.name}", deadline=deadline)
+        upid = self._client.post(
+            f"{source.path}/clone",
+            newid=vmid,
+            name=desired.name,
+            full=int(plan.full_clone),
+            pool=desired.pool,
+            storage=plan.clone_storage,
+            target=plan.node if plan.node != source.node else None,
+        )
+        self._tasks.wait(upid, what=f"{what} as a clone of {source.name}", deadline=deadline)
+
+    def _made_meanwhile(self, desired: Desired) -> Guest | None:
+        """Return the guest if another run made it since we looked, such as one that was killed but whose module lived on.
+
+        Long lists are made in portions, so what was read at the beginning gets old.
+        """
+        with self._names:
+            if self._clock() - self._read_at <= FRESH_SECONDS:
+                named = self._cluster.by_name(desired.name) if self._cluster else []
+            else:
+                self._cluster = read_cluster(self._client)
+                self._read_at = self._clock()
+                named = self._cluster.by_name(desired.name)
+        if not named:
+            return None
+        cluster = self.wait_until_made(lambda: read_cluster(self._client), [named[0].vmid])
+        return cluster.by_vmid(named[0].vmid)
 
     def _was_made(self, guest: Guest) -> bool:
         """After a lost answer: whether the guest is there, with our name; waits until nobody works on it."""

@@ -99,7 +99,7 @@ def from_answer(
     common: dict[str, t.Any] = {"status": status, "method": method, "path": f"/{path}", "said": said, "errors": errors}
     if status == 401:
         return AuthenticationError(
-            f"{url} does not accept the credentials of {who}: {said or 'authentication failure'}.",
+            f"{url} does not accept the credentials of {who}: {said.rstrip('.!') or 'authentication failure'}.",
             hint="Check api_user (with its realm, such as root@pam) and api_password, or api_token_id and api_token_secret; tokens expire.",
             **common,
         )

@@ -15,6 +15,9 @@ from ansible_collections.resilient.platform.plugins.module_utils._proxmox.client
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.models import Cluster
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.plan import GuestPlan
 
+# What a guest's network device can be plugged into.
+_BRIDGES = frozenset({"bridge", "OVSBridge", "vnet"})
+
 
 def check_plans(client: ProxmoxClient, cluster: Cluster, plans: t.Sequence[GuestPlan]) -> None:
     """Check all plans. Asks the server only for what a plan is going to write.
@@ -94,7 +97,8 @@ def _check_bridges(client: ProxmoxClient, plans: t.Sequence[GuestPlan]) -> None:
             if bridge:
                 wanted.setdefault(plan.node, []).append((plan.name, bridge))
     for node, uses in sorted(wanted.items()):
-        known = {str(line["iface"]) for line in client.get(f"nodes/{node}/network", type="any_bridge") or [] if line.get("iface")}
+        listed = client.get(f"nodes/{node}/network", type="any_bridge") or []
+        known = {str(line["iface"]) for line in listed if line.get("iface") and line.get("type", "bridge") in _BRIDGES}
         for name, bridge in uses if known else []:
             if bridge not in known:
                 raise Refused(f"Guest {name}: node {node} has no bridge {bridge}.", hint=f"Bridges: {_list(known)}.")

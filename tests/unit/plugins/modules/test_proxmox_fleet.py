@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import typing as t
 
 import pytest
@@ -24,6 +25,7 @@ from helpers.proxmox import (
     wire,  # noqa: F401
 )
 
+from ansible_collections.resilient.platform.plugins.module_utils._proxmox import apply, run
 from ansible_collections.resilient.platform.plugins.modules import proxmox_fleet
 
 KEY = "ssh-ed25519 AAAA admin"
@@ -331,8 +333,33 @@ def test_id_that_somebody_else_took_is_replaced_by_the_next(wire: Wire) -> None:
 
 def test_declared_id_that_is_taken_in_the_last_moment_fails(wire: Wire) -> None:
     reading_template(wire)
-    wire.expect(get("cluster/nextid", "100", params={"vmid": 100}), taken(100))
+    wire.expect(get("cluster/nextid", "100", params={"vmid": 100}), taken(100), resources(guest(100, "other")))
     assert failed(small(vmid=100))["error"]["type"] == "AlreadyExists"
+
+
+def test_declared_id_that_another_run_of_ours_took_is_adopted(wire: Wire) -> None:
+    reading_template(wire)
+    wire.expect(get("cluster/nextid", "100", params={"vmid": 100}), taken(100))
+    wire.expect(resources(guest(100, "web-1", lock="clone")), resources(guest(100, "web-1")))
+    wire.expect(get("nodes/pve1/qemu/100/config", clone_of_template(100, "web-1")))
+    assert fleet(small(vmid=100))["guests"][0]["vmid"] == 100
+
+
+def test_guest_that_another_run_made_since_we_looked_is_adopted_and_not_doubled(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apply, "FRESH_SECONDS", -1.0)
+    reading_template(wire)
+    wire.expect(resources(guest(140, "web-1", lock="clone"), times=2), resources(guest(140, "web-1", "running")))
+    wire.expect(get("nodes/pve1/qemu/140/config", {**clone_of_template(140, "web-1"), "memory": "1024"}))
+    assert fleet(small(memory=1024))["guests"][0]["vmid"] == 140 and wire.writes == []
+
+
+def test_plan_that_got_old_is_checked_before_a_guest_is_made(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter(range(0, 1000, 2))
+    monkeypatch.setattr(run, "Applier", functools.partial(apply.Applier, clock=lambda: next(now)))
+    monkeypatch.setattr(apply, "FRESH_SECONDS", 1.0)
+    reading_template(wire)
+    wire.expect(resources(TEMPLATE), get("cluster/nextid", "100"), *cloning(100), get("nodes/pve1/qemu/100/config", clone_of_template(100, "web-1")))
+    assert fleet(small(), wait_timeout=900)["changed"]
 
 
 def test_ids_are_asked_for_once_and_declared_ones_are_not_given_away(wire: Wire) -> None:
@@ -496,9 +523,9 @@ def test_shrinking_an_existing_guest_is_refused(wire: Wire) -> None:
 
 def test_unknown_bridge_is_refused(wire: Wire) -> None:
     reading_template(wire)
-    wire.expect(get("nodes/pve1/network", [{"iface": "vmbr0"}, {"iface": "vmbr1"}]))
+    wire.expect(get("nodes/pve1/network", [{"iface": "vmbr0", "type": "bridge"}, {"iface": "vmbr1", "type": "OVSBridge"}, {"iface": "eno1", "type": "eth"}]))
     result = failed(small(networks={"net0": {"bridge": "vmbr9"}}))
-    assert "node pve1 has no bridge vmbr9" in result["msg"] and "vmbr0, vmbr1" in result["msg"] and wire.writes == []
+    assert "node pve1 has no bridge vmbr9" in result["msg"] and "Bridges: vmbr0, vmbr1." in result["msg"] and wire.writes == []
 
 
 def test_unknown_pool_is_refused(wire: Wire) -> None:
