@@ -7,11 +7,12 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from lab.nas import lifecycle, namespace
 from lab.nas.layout import DISK_BYTES, Nas, get
-from lab.nas.server.client import call_once
+from lab.nas.server.client import RemoteError, call_once
 from lab.state import LabError, LabState, say
 
 Args = Mapping[str, Any]
@@ -38,13 +39,22 @@ def nas_kill(state: LabState, args: Args) -> str:
     if pid is None:
         raise LabError(f"{nas.name} has no running daemon to kill: 'python -m lab status' shows what runs.")
     os.kill(pid, signal.SIGKILL)
-    _wait_gone(nas)
+    _wait_gone(pid)
     return f"{nas.name}: zfs-fuse (pid {pid}) killed; datasets answer ENOTCONN until 'nas-restart'"
 
 
-def _wait_gone(nas: Nas) -> None:
+def _wait_gone(pid: int) -> None:
+    """Wait until every thread of a killed process has ended; a zombie may be left for its parent to collect."""
     deadline = time.monotonic() + 15
-    while nas.daemon.pid() is not None and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
+        states = []
+        for task in Path(f"/proc/{pid}/task").glob("*/stat"):
+            try:
+                states.append(task.read_text().rpartition(")")[2].split()[0])
+            except OSError:
+                continue
+        if all(state in "ZX" for state in states):
+            return
         time.sleep(0.05)
 
 
@@ -75,12 +85,24 @@ def pool_destroy(state: LabState, args: Args) -> str:
     for pool in call_once(nas.config(), "pool.query", [[]]):
         if args.get("pool", pool["name"]) == pool["name"]:
             options = {"destroy": True, "cascade": bool(args.get("cascade", False)), "restart_services": True}
-            call_once(nas.config(), "pool.export", [pool["id"], options], timeout=120)
+            _destroy(state, nas, pool["id"], options)
             gone.append(str(pool["name"]))
     if not gone:
         raise LabError(f"{nas.name} has no pool {args.get('pool', 'at all')}: nothing was destroyed.")
     say(f"nas: pool {', '.join(gone)} of {nas.name} destroyed")
     return f"{nas.name}: destroyed {', '.join(gone)}"
+
+
+def _destroy(state: LabState, nas: Nas, pool: int, options: dict[str, bool]) -> None:
+    """Destroy a pool through the API; if somebody has a file open on it, take the disks from under it first."""
+    try:
+        call_once(nas.config(), "pool.export", [pool, options], timeout=120)
+    except RemoteError as exc:
+        if "[EBUSY]" not in str(exc):
+            raise
+        say(f"nas: {exc}: the disks go instead")
+        pool_lost(state, {"nas": nas.name})
+        call_once(nas.config(), "pool.export", [pool, options], timeout=120)
 
 
 def pool_lost(state: LabState, args: Args) -> str:

@@ -15,7 +15,7 @@ from lab.nas import namespace
 from lab.nas.layout import DISK_BYTES, DISKS, REPO, ROLES, USERNAME, Nas, Settings, all_nas, ports_of
 from lab.nas.server.secret import hash_key, new_key
 from lab.nas.server.store import Store
-from lab.state import LabState, LabError, Row, say
+from lab.state import LabError, LabState, Row, say
 
 
 def up(state: LabState, settings: Settings | None = None) -> None:
@@ -68,13 +68,21 @@ def _ssh_host_key(nas: Nas) -> None:
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", nas.name, "-f", str(path)], check=True)
 
 
-def start_daemon(nas: Nas) -> None:
+def start_daemon(nas: Nas, attempts: int = 10) -> None:
     """Start zfs-fuse and mount what its pools hold; cleans up first what a killed daemon left behind."""
-    if nas.daemon.pid() is None:
-        _clear_dead_mounts(nas)
-        nas.socket.unlink(missing_ok=True)
     argv = namespace.enter(nas, "zfs-fuse", "--no-daemon", "--no-kstat-mount")
-    nas.daemon.start(argv, ready=lambda: _zpool_answers(nas), wait=60)
+    for attempt in range(attempts):
+        if nas.daemon.pid() is None:
+            _clear_dead_mounts(nas)
+            nas.socket.unlink(missing_ok=True)
+        try:
+            nas.daemon.start(argv, ready=lambda: _zpool_answers(nas), wait=60)
+            break
+        except LabError:
+            # The threads of a killed daemon may still be on their way out and hold its lock: then a new one ends at once.
+            if nas.daemon.pid() is not None or attempt + 1 == attempts:
+                raise
+            time.sleep(0.5)
     _run_in(nas, "zfs", "mount", "-a")
 
 
@@ -131,7 +139,7 @@ def stop(nas: Nas) -> None:
     """Stop server, daemon and namespace of one NAS; its disks stay."""
     nas.server.stop()
     if nas.daemon.pid() is not None and namespace.exists(nas):
-        nas.daemon.stop(wait=60)  # unmounts everything: 5 to 6 s with hundreds of datasets
+        nas.daemon.stop(wait=20)  # unmounts everything: 5 to 6 s with hundreds of datasets
     nas.daemon.stop()
     namespace.remove(nas)
     nas.socket.unlink(missing_ok=True)

@@ -7,13 +7,11 @@ import time
 import uuid
 from typing import Any
 
-from pydantic import Field
-
 from lab.nas.server.errors import CallError, ValidationErrors
 from lab.nas.server.middleware import Call
 from lab.nas.server.query import filter_list
 from lab.nas.server.registry import method
-from lab.nas.server.schema import NOT_REQUIRED, Model, NonEmptyString, QueryArgs
+from lab.nas.server.schema import NOT_REQUIRED, Model, NonEmptyString, QueryArgs, parse
 
 Entry = dict[str, Any]
 
@@ -129,15 +127,13 @@ class BulkArgs(Model):
     """Arguments of bulk."""
 
     method: NonEmptyString
-    params: list[list[Any]] = Field(min_length=0)
+    params: list[list[Any]]
     description: str | None = None
 
 
 @method("core.bulk", BulkArgs, job=True)
 def bulk(call: Call, name: str, params: list[list[Any]], description: str | None) -> Any:
     """Call a method many times; each call has its own outcome, the job itself succeeds."""
-    from lab.nas.server.schema import parse
-
     one = call.mw.methods.get(name)
     if one is None or one.public:
         raise CallError(f"Method {name} does not exist", errno.ENOENT)

@@ -13,7 +13,7 @@ from lab.nas.server.errors import CallError, ValidationErrors
 from lab.nas.server.middleware import Call, Middleware
 from lab.nas.server.registry import method
 from lab.nas.server.schema import NameArgs
-from lab.nas.server.zfs import ZfsError
+from lab.nas.server.zfs import ZfsError, unmount_all
 
 MAX_NAME = 200
 _SHARE_TYPES: dict[str, Entry] = {
@@ -157,7 +157,7 @@ def _apply(mw: Middleware, name: str, changes: dict[str, str | None]) -> None:
 def delete(call: Call, name: str, options: Entry) -> Any:
     """Destroy a dataset and everything attached to it; of a pool's root, the children only."""
     mw = call.mw
-    current = instance(mw, name)
+    instance(mw, name)
     below = [one for one in mw.zfs.datasets(name) if one != name]
     if below and not options["recursive"]:
         raise CallError(f"Failed to delete dataset: cannot destroy {name!r}: filesystem has children", errno.ENOTEMPTY)
@@ -166,26 +166,19 @@ def delete(call: Call, name: str, options: Entry) -> Any:
         raise CallError(f"Failed to delete dataset: cannot destroy {name!r}: operation does not apply to pools", errno.EINVAL)
     for victim in victims:
         attachments.delete(mw, victim)
-        _destroy(mw, victim, recursive=options["recursive"], force=options["force"])
-    del current
+        _destroy(mw, victim, recursive=options["recursive"])
     return True
 
 
-def _destroy(mw: Middleware, name: str, *, recursive: bool, force: bool) -> None:
+def _destroy(mw: Middleware, name: str, *, recursive: bool) -> None:
     """Unmount first: a recursive destroy that then finds a busy dataset would already have deleted all its snapshots."""
     if not recursive and mw.zfs.snapshots(name):
         raise CallError(f"Failed to delete dataset: cannot destroy {name!r}: filesystem has children", errno.ENOTEMPTY)
-    done: list[str] = []
     try:
-        for one in reversed(mw.zfs.datasets(name)):
-            if mw.zfs.get(one, properties="mounted")[one]["mounted"].value == "yes":
-                mw.zfs.retry("zfs", "unmount", *(["-f"] if force else []), one)
-                done.append(one)
+        unmount_all(mw.zfs, name)
         mw.zfs.retry("zfs", "destroy", *(["-r"] if recursive else []), name)
     except ZfsError as exc:
-        for one in reversed(done):
-            if mw.zfs.exists(one):
-                mw.zfs.run("zfs", "mount", one)
+        mw.zfs.run("zfs", "mount", "-a")
         code = errno.EBUSY if exc.busy else errno.ENOTEMPTY if "has children" in str(exc) else errno.EFAULT
         raise CallError(f"Failed to delete dataset: {exc}", code) from exc
 

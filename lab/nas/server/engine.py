@@ -108,23 +108,24 @@ def _replicate_one(run: Run, dataset: str, done: float) -> bool:
 
 
 def _from_scratch(run: Run, dataset: str, target: str, snapshots: Sequence[Snapshot]) -> bool:
-    """Deal with a target that shares no snapshot with the source; returns whether it is still there."""
+    """Deal with a target that shares no snapshot with the source; returns whether it is still there (empty)."""
     if snapshots and not run.task["allow_from_scratch"]:
         raise CallError(f"No incremental base on dataset {dataset!r} and replication from scratch is not allowed")
     if not snapshots and not run.task["allow_from_scratch"] and _has_data(run.target, target):
         raise CallError(f"Target dataset {target!r} does not have snapshots but has data (e.g. files or child datasets) and replication from scratch is "
                         "not allowed. Refusing to overwrite existing data.")
-    children = [one for one in run.target.datasets(target) if one != target]
-    if children and not snapshots:
-        return True
+    if "/" not in target:
+        return True  # a pool's root cannot be destroyed; it can be received into
     run.target.retry("zfs", "destroy", "-r", target)
     return False
 
 
 def _has_data(zfs: Zfs, dataset: str) -> bool:
-    """Say whether a dataset holds more than an empty one does."""
-    found = zfs.get(dataset, properties="referenced,usedbychildren")[dataset]
-    return int(found["referenced"].value) > 192 * 1024 or int(found["usedbychildren"].value) > 0
+    """Say whether a dataset has files or children: what it occupies tells so only seconds later."""
+    if zfs.datasets(dataset) != [dataset]:
+        return True
+    found = zfs.get(dataset, properties="mounted,mountpoint")[dataset]
+    return found["mounted"].value == "yes" and bool(zfs.run("ls", "-A", found["mountpoint"].value).strip())
 
 
 def _value(zfs: Zfs, dataset: str, name: str) -> str:

@@ -8,89 +8,21 @@ import secrets
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
-
-from pydantic import Field
 
 from lab.nas.server import peers
 from lab.nas.server.client import Client, RemoteError
 from lab.nas.server.errors import CallError, ValidationErrors, invalid, not_found
+from lab.nas.server.keychain_models import ConnectionArgs, CreateArgs, DeleteArgs, PairArgs, ScanArgs, SetupArgs, UpdateArgs
 from lab.nas.server.middleware import Call, Middleware
 from lab.nas.server.query import filter_list
 from lab.nas.server.registry import method
-from lab.nas.server.schema import NOT_REQUIRED, IdArgs, Model, NonEmptyString, QueryArgs
+from lab.nas.server.schema import IdArgs, QueryArgs, parse
 from lab.nas.server.user import account, set_keys
 
 Entry = dict[str, Any]
 TABLE = "keychain"
-
-
-class KeyPair(Model):
-    """Attributes of a key pair; the public key can be derived."""
-
-    private_key: str | None = None
-    public_key: str | None = None
-
-
-class Credentials(Model):
-    """Attributes of an SSH connection."""
-
-    host: str
-    port: int = 22
-    username: str = "root"
-    private_key: int
-    remote_host_key: str
-    connect_timeout: int = 10
-
-
-class CreatePair(Model):
-    """A new key pair."""
-
-    name: NonEmptyString
-    type: Literal["SSH_KEY_PAIR"]
-    attributes: KeyPair
-
-
-class CreateCredentials(Model):
-    """A new SSH connection."""
-
-    name: NonEmptyString
-    type: Literal["SSH_CREDENTIALS"]
-    attributes: Credentials
-
-
-class CreateArgs(Model):
-    """Arguments of create."""
-
-    keychain_credential_create: Annotated[CreatePair | CreateCredentials, Field(discriminator="type")]
-
-
-class Update(Model):
-    """What can be changed: attributes as a whole."""
-
-    name: NonEmptyString = NOT_REQUIRED
-    attributes: dict[str, Any] = NOT_REQUIRED
-
-
-class UpdateArgs(Model):
-    """Arguments of update."""
-
-    id: int
-    keychain_credential_update: Update
-
-
-class DeleteOptions(Model):
-    """Options of delete."""
-
-    cascade: bool = False
-
-
-class DeleteArgs(Model):
-    """Arguments of delete."""
-
-    id: int
-    options: DeleteOptions = DeleteOptions()
 
 
 @method("keychaincredential.query", QueryArgs)
@@ -168,8 +100,6 @@ def create(call: Call, data: Entry) -> Any:
 @method("keychaincredential.update", UpdateArgs)
 def update(call: Call, key: int, data: Entry) -> Any:
     """Change a credential; attributes are replaced as a whole."""
-    from lab.nas.server.schema import parse
-
     old = get(call.mw, key)
     new = parse(CreateArgs, [{"name": old["name"], "type": old["type"], "attributes": old["attributes"], **data}])[0]
     _validate(call.mw, "keychain_credential_update", new, key)
@@ -214,20 +144,6 @@ def generate_ssh_key_pair(call: Call) -> Any:
         return {"private_key": path.read_text(), "public_key": path.with_suffix(".pub").read_text()}
 
 
-class Scan(Model):
-    """Whose host key to ask for."""
-
-    host: NonEmptyString
-    port: int = 22
-    connect_timeout: int = 10
-
-
-class ScanArgs(Model):
-    """Arguments of remote_ssh_host_key_scan."""
-
-    keychain_remote_ssh_host_key_scan: Scan
-
-
 @method("keychaincredential.remote_ssh_host_key_scan", ScanArgs)
 def remote_ssh_host_key_scan(call: Call, data: Entry) -> Any:
     """The host key of a NAS of the lab."""
@@ -235,20 +151,6 @@ def remote_ssh_host_key_scan(call: Call, data: Entry) -> Any:
         return peers.host_key(peers.find(call.mw, data["host"], data["port"]))
     except peers.Unreachable as exc:
         raise CallError(f"ssh-keyscan failed: {exc.text}") from exc
-
-
-class Pair(Model):
-    """Whose key to let in."""
-
-    remote_hostname: str = NOT_REQUIRED
-    username: str = "root"
-    public_key: NonEmptyString
-
-
-class PairArgs(Model):
-    """Arguments of ssh_pair."""
-
-    options: Pair
 
 
 @method("keychaincredential.ssh_pair", PairArgs)
@@ -262,28 +164,6 @@ def ssh_pair(call: Call, data: Entry) -> Any:
         set_keys(call.mw, data["username"], "\n".join([*lines, data["public_key"].strip()]))
     own = call.mw.config
     return {"port": own["ports"]["ssh"], "host_key": peers.host_key(own)}
-
-
-class Setup(Model):
-    """Which NAS to set up, and as whom."""
-
-    name: NonEmptyString
-    url: Annotated[str, Field(pattern=r"^https?://")]
-    verify_ssl: bool = True
-    token: str | None = None
-    admin_username: str = "root"
-    password: str | None = None
-    otp_token: str | None = None
-    username: str = "root"
-    private_key: int
-    connect_timeout: int = 10
-    sudo: bool = False
-
-
-class SetupArgs(Model):
-    """Arguments of remote_ssh_semiautomatic_setup."""
-
-    data: Setup
 
 
 @method("keychaincredential.remote_ssh_semiautomatic_setup", SetupArgs)
@@ -313,60 +193,6 @@ def remote_ssh_semiautomatic_setup(call: Call, data: Entry) -> Any:
     return mw.store.insert(TABLE, entry)
 
 
-class NewKey(Model):
-    """A key pair to make."""
-
-    generate_key: Literal[True] = True
-    name: NonEmptyString
-
-
-class OldKey(Model):
-    """A key pair to use."""
-
-    generate_key: Literal[False] = False
-    existing_key_id: int
-
-
-class SemiAutomatic(Model):
-    """Set-up by logging in to the other NAS."""
-
-    url: Annotated[str, Field(pattern=r"^https?://")]
-    verify_ssl: bool = True
-    token: str | None = None
-    admin_username: str = "root"
-    password: str | None = None
-    otp_token: str | None = None
-    username: str = "root"
-    connect_timeout: int = 10
-    sudo: bool = False
-
-
-class Manual(Model):
-    """Set-up with values that are known."""
-
-    host: str
-    port: int = 22
-    username: str = "root"
-    remote_host_key: str
-    connect_timeout: int = 10
-
-
-class Connection(Model):
-    """A connection to set up, with its key."""
-
-    private_key: Annotated[NewKey | OldKey, Field(discriminator="generate_key")]
-    connection_name: NonEmptyString
-    setup_type: Literal["MANUAL", "SEMI-AUTOMATIC"] = "MANUAL"
-    manual_setup: Manual = NOT_REQUIRED
-    semi_automatic_setup: SemiAutomatic = NOT_REQUIRED
-
-
-class ConnectionArgs(Model):
-    """Arguments of setup_ssh_connection."""
-
-    options: Connection
-
-
 @method("keychaincredential.setup_ssh_connection", ConnectionArgs)
 def setup_ssh_connection(call: Call, data: Entry) -> Any:
     """Key pair and connection in one call; a key made for a connection that fails is deleted again."""
@@ -386,5 +212,3 @@ def setup_ssh_connection(call: Call, data: Entry) -> Any:
         if made is not None:
             call.mw.store.delete(TABLE, made)
         raise
-
-

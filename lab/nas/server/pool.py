@@ -17,7 +17,7 @@ from lab.nas.server.props import parse_size, shape
 from lab.nas.server.query import filter_list
 from lab.nas.server.registry import method
 from lab.nas.server.schema import IdArgs, QueryArgs
-from lab.nas.server.zfs import ZfsError
+from lab.nas.server.zfs import ZfsError, unmount_all
 
 Entry = dict[str, Any]
 _AUTOTRIM = {**shape("off", "off", "off", "default")}
@@ -152,8 +152,7 @@ def create(call: Call, data: Entry) -> Any:
         properties = properties | {"double:checksum": data["checksum"].lower()}
     options = [text for key, value in properties.items() for text in ("-O", f"{key}={value}")]
     at = Path("/mnt", data["name"])
-    if at.exists() and not any(at.iterdir()):
-        at.rmdir()
+    _clear_mountpoint(mw, data["name"])
     try:
         # -f: what is left on the disks of an earlier pool is gone with it; the real thing wipes them.
         mw.zfs.run("zpool", "create", "-f", "-m", str(at), *options, data["name"], *_vdevs(mw, data["topology"]))
@@ -162,6 +161,19 @@ def create(call: Call, data: Entry) -> Any:
     row = mw.store.insert("pool", {"name": data["name"], "guid": _guid(mw, data["name"])})
     mw.publish("pool.query", "added", row["id"], {})
     return instance(mw, row["id"])
+
+
+def _clear_mountpoint(mw: Middleware, name: str) -> None:
+    """Remove the directory an earlier pool was mounted on; what somebody wrote there without a pool is put aside."""
+    at = Path("/mnt", name)
+    if not at.exists() or at.is_mount():
+        return
+    if any(at.iterdir()):
+        aside = mw.dir / "stale"
+        aside.mkdir(exist_ok=True)
+        (mw.dir / "mnt" / name).rename(aside / f"{name}-{time.time_ns()}")
+    else:
+        at.rmdir()
 
 
 def _guid(mw: Middleware, name: str) -> str:
@@ -179,28 +191,33 @@ def export(call: Call, key: int, options: Entry) -> Any:
     if options["cascade"]:
         attachments.delete(mw, name)
     else:
-        mw.store.set_value(f"enable_on_import.{name}", attachments.toggle(mw, name, False))
+        _switch_off(mw, name)
     if pool["status"] != "OFFLINE":
         call.progress(80, "Destroying pool" if options["destroy"] else "Exporting pool")
-        _take_away(mw, name, destroy=options["destroy"], force=options["restart_services"])
+        _take_away(mw, name, destroy=options["destroy"])
+        _clear_mountpoint(mw, name)
     mw.store.delete("pool", key)
     mw.publish("pool.query", "removed", key, {})
 
 
-def _take_away(mw: Middleware, name: str, *, destroy: bool, force: bool) -> None:
-    command = ["zpool", "destroy", "-f", name] if destroy else ["zpool", "export", "-f", name]
+def _switch_off(mw: Middleware, name: str) -> None:
+    """Switch off what hangs on a pool and remember it for the pool's import."""
+    known = mw.store.value(f"enable_on_import.{name}", {})
+    off = attachments.toggle(mw, name, False)
+    mw.store.set_value(f"enable_on_import.{name}", {table: sorted({*known.get(table, []), *ids}) for table, ids in off.items()})
+
+
+def _take_away(mw: Middleware, name: str, *, destroy: bool) -> None:
+    """Unmount everything, then destroy or export. CallError (EBUSY) while a file is open, and then all is as before.
+
+    Unmounting comes first and without force: zfs-fuse, forced off a file system with open files, keeps the pool busy for ever.
+    """
+    action = "destroy" if destroy else "export"
     try:
-        mw.zfs.retry(*command)
-        return
+        unmount_all(mw.zfs, name)
+        mw.zfs.retry("zpool", action, "-f", name)
     except ZfsError as exc:
-        if not force or not exc.busy:
-            raise CallError(f"Failed to {command[1]} pool {name}: {exc}", errno.EBUSY if exc.busy else errno.EFAULT) from exc
-    # restart_services: the real thing stops whoever has files open; here they lose the mount.
-    mw.zfs.run("umount", "-l", f"/mnt/{name}")
-    try:
-        mw.zfs.retry(*command, seconds=10)
-    except ZfsError as exc:
-        raise CallError(f"Failed to {command[1]} pool {name}: {exc}", errno.EBUSY) from exc
+        raise CallError(f"Failed to {action} pool {name}: {exc}", errno.EBUSY if exc.busy else errno.EFAULT) from exc
 
 
 @method("pool.import_find", job=True)

@@ -45,8 +45,12 @@ def _prepare(call: Call, task: Entry) -> Run:
     run = Run(task, source, target, _schemas(call.mw, task))
     if call.job:
         job = call.job
-        run.check, run.on_abort = job.check, job.on_abort.append
-        run.progress = lambda percent, text: (job.log(text), job.set_progress(percent, text), None)[2]
+
+        def progress(percent: float, text: str) -> None:
+            job.log(text)
+            job.set_progress(percent, text)
+
+        run.check, run.on_abort, run.progress = job.check, job.on_abort.append, progress
     return run
 
 

@@ -6,9 +6,7 @@ import datetime
 import errno
 import re
 from collections.abc import Callable
-from typing import Annotated, Any
-
-from pydantic import Field, StringConstraints
+from typing import Any
 
 from lab.nas.server import naming, retention
 from lab.nas.server.attachments import is_child
@@ -17,7 +15,8 @@ from lab.nas.server.middleware import Call, Middleware
 from lab.nas.server.props import bytes_text
 from lab.nas.server.query import filter_list
 from lab.nas.server.registry import Function, method
-from lab.nas.server.schema import NOT_REQUIRED, Model, NonEmptyString, QueryArgs, QueryOptions
+from lab.nas.server.schema import Model, QueryArgs
+from lab.nas.server.snapshot_models import CloneArgs, CreateArgs, DeleteArgs, HoldArgs, InstanceArgs, RenameArgs, RollbackArgs, UpdateArgs
 from lab.nas.server.zfs import Snapshot, Value, ZfsError
 
 Entry = dict[str, Any]
@@ -106,13 +105,6 @@ def _add_retention(mw: Middleware, found: list[Entry]) -> None:
             one["retention"] = {"datetime": fixed.astimezone(), "source": "property"}
 
 
-class InstanceArgs(Model):
-    """Arguments of get_instance."""
-
-    id: str
-    options: QueryOptions = QueryOptions()
-
-
 def instance(mw: Middleware, name: str) -> Entry:
     """Return one snapshot. ValidationErrors (ENOENT) if it is not there."""
     found = [one for one in _scope(mw, [["id", "=", name]], full=True) if one.id == name] if "@" in name else []
@@ -126,24 +118,6 @@ def get_instance(call: Call, name: str, options: Entry) -> Any:
     """One snapshot."""
     instance(call.mw, name)
     return query(call, [["id", "=", name]], {**options, "get": True})
-
-
-class Create(Model):
-    """A new snapshot, named or by schema: exactly one of the two."""
-
-    dataset: NonEmptyString
-    name: NonEmptyString = NOT_REQUIRED
-    naming_schema: naming.Schema = NOT_REQUIRED
-    recursive: bool = False
-    exclude: list[str] = []
-    vmware_sync: bool = False
-    properties: dict[str, Any] = {}
-
-
-class CreateArgs(Model):
-    """Arguments of create."""
-
-    data: Create
 
 
 @snapshot_method("create", CreateArgs)
@@ -177,20 +151,6 @@ def take(mw: Middleware, dataset: str, name: str, recursive: bool, exclude: list
         raise CallError(f"Failed to snapshot {dataset}@{name}: {exc}", code) from exc
 
 
-class DeleteOptions(Model):
-    """Options of delete."""
-
-    defer: bool = False
-    recursive: bool = False
-
-
-class DeleteArgs(Model):
-    """Arguments of delete."""
-
-    id: str
-    options: DeleteOptions = DeleteOptions()
-
-
 def _family(mw: Middleware, name: str, recursive: bool) -> list[str]:
     """Return a snapshot and, if asked for, those of the same name below."""
     dataset, _, tail = name.partition("@")
@@ -219,19 +179,6 @@ def delete(call: Call, name: str, options: Entry) -> Any:
     return True
 
 
-class RecursiveOptions(Model):
-    """Options of hold and release."""
-
-    recursive: bool = False
-
-
-class HoldArgs(Model):
-    """Arguments of hold and release."""
-
-    id: str
-    options: RecursiveOptions = RecursiveOptions()
-
-
 @snapshot_method("hold", HoldArgs)
 def hold(call: Call, name: str, options: Entry) -> Any:
     """Keep a snapshot from being deleted (tag ``truenas``)."""
@@ -253,20 +200,6 @@ def release(call: Call, name: str, options: Entry) -> Any:
             raise CallError(f"Failed to release snapshot: {exc}") from exc
 
 
-class Clone(Model):
-    """A clone to make."""
-
-    snapshot: NonEmptyString
-    dataset_dst: NonEmptyString
-    dataset_properties: dict[str, Any] = {}
-
-
-class CloneArgs(Model):
-    """Arguments of clone."""
-
-    data: Clone
-
-
 @snapshot_method("clone", CloneArgs)
 def clone(call: Call, data: Entry) -> Any:
     """Make a dataset out of a snapshot."""
@@ -276,22 +209,6 @@ def clone(call: Call, data: Entry) -> Any:
     except ZfsError as exc:
         raise CallError(f"Failed to clone snapshot: {exc}", errno.EEXIST if "already exists" in str(exc) else errno.EFAULT) from exc
     return True
-
-
-class RollbackOptions(Model):
-    """Options of rollback."""
-
-    recursive: bool = False
-    recursive_clones: bool = False
-    force: bool = False
-    recursive_rollback: bool = False
-
-
-class RollbackArgs(Model):
-    """Arguments of rollback."""
-
-    id: str
-    options: RollbackOptions = RollbackOptions()
 
 
 @snapshot_method("rollback", RollbackArgs)
@@ -307,27 +224,6 @@ def rollback(call: Call, name: str, options: Entry) -> Any:
         raise CallError(f"Failed to rollback snapshot: {exc}", errno.EBUSY if exc.busy else errno.EFAULT) from exc
 
 
-class UserProperty(Model):
-    """A user property of a snapshot."""
-
-    key: Annotated[str, StringConstraints(pattern=".*:.*")]
-    value: str
-
-
-class Update(Model):
-    """What can be changed of a snapshot."""
-
-    user_properties_update: list[UserProperty] = []
-    user_properties_remove: list[str] = Field(default=[])
-
-
-class UpdateArgs(Model):
-    """Arguments of update."""
-
-    id: str
-    data: Update
-
-
 @snapshot_method("update", UpdateArgs)
 def update(call: Call, name: str, data: Entry) -> Any:
     """Set or remove user properties."""
@@ -337,20 +233,6 @@ def update(call: Call, name: str, data: Entry) -> Any:
     for key in data["user_properties_remove"]:
         call.mw.zfs.run("zfs", "inherit", key, name)
     return instance(call.mw, name)
-
-
-class RenameOptions(Model):
-    """Options of rename."""
-
-    new_name: NonEmptyString
-    force: bool = False
-
-
-class RenameArgs(Model):
-    """Arguments of rename."""
-
-    id: NonEmptyString
-    options: RenameOptions
 
 
 @snapshot_method("rename", RenameArgs, since="25.10")
@@ -365,5 +247,3 @@ def rename(call: Call, name: str, options: Entry) -> Any:
         call.mw.zfs.run("zfs", "rename", name, options["new_name"])
     except ZfsError as exc:
         raise CallError(f"Failed to rename snapshot: {exc}") from exc
-
-

@@ -4,71 +4,21 @@ from __future__ import annotations
 
 import datetime
 import threading
-from typing import Any, Literal
+from typing import Any
 
-from lab.nas.server import attachments, cron, ejson, naming, retention
+from lab.nas.server import attachments, ejson, naming, retention
 from lab.nas.server.attachments import is_child
 from lab.nas.server.errors import CallError, ValidationErrors, not_found
 from lab.nas.server.middleware import Call, Middleware
 from lab.nas.server.query import filter_list
 from lab.nas.server.registry import method
-from lab.nas.server.schema import NOT_REQUIRED, IdArgs, Model, QueryArgs, for_update
+from lab.nas.server.schema import IdArgs, QueryArgs
 from lab.nas.server.snapshot import take
+from lab.nas.server.snapshottask_models import CreateArgs, DeleteArgs, PreviewArgs, UpdateArgs
 from lab.nas.server.zfs import Snapshot, ZfsError
 
 Entry = dict[str, Any]
 TABLE = "snapshottask"
-
-
-class Create(Model):
-    """A new task."""
-
-    dataset: str
-    recursive: bool = False
-    lifetime_value: int = 2
-    lifetime_unit: Literal["HOUR", "DAY", "WEEK", "MONTH", "YEAR"] = "WEEK"
-    enabled: bool = True
-    exclude: list[str] = []
-    naming_schema: naming.Schema = "auto-%Y-%m-%d_%H-%M"
-    allow_empty: bool = True
-    schedule: cron.TimeCron = cron.TimeCron()
-
-
-class _Update(Create):
-    fixate_removal_date: bool = NOT_REQUIRED
-
-
-class CreateArgs(Model):
-    """Arguments of create."""
-
-    data: Create
-
-
-class UpdateArgs(Model):
-    """Arguments of update."""
-
-    id: int
-    data: for_update(_Update, "PeriodicSnapshotTaskUpdate")  # type: ignore[valid-type]
-
-
-class PreviewArgs(Model):
-    """Arguments of update_will_change_retention_for."""
-
-    id: int
-    data: for_update(Create, "PeriodicSnapshotTaskPreview")  # type: ignore[valid-type]
-
-
-class DeleteOptions(Model):
-    """Options of delete."""
-
-    fixate_removal_date: bool = False
-
-
-class DeleteArgs(Model):
-    """Arguments of delete."""
-
-    id: int
-    options: DeleteOptions = DeleteOptions()
 
 
 def hold_reason(mw: Middleware, dataset: str) -> str | None:

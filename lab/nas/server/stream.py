@@ -29,19 +29,24 @@ def transfer(source: Zfs, send: list[str], target: Zfs, receive: list[str], on_a
         raise
     sender.stdout.close()  # so that the sender sees a broken pipe when the receiver ends
     if on_abort:
-        on_abort(lambda: [process.kill() for process in (sender, receiver) if process.poll() is None] and None)
+        on_abort(lambda: _kill(sender, receiver))
     try:
         _, received = receiver.communicate()
         sent = sender.stderr.read()
         sender.wait()
     finally:
-        for process in (sender, receiver):
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+        _kill(sender, receiver)
         sender.stderr.close()
     if sender.returncode or receiver.returncode:
         texts = [raw.decode(errors="replace").strip() for raw in (received, sent)]
         text = "; ".join(text for text in texts if text) or f"zfs send ended with {sender.returncode}, zfs recv with {receiver.returncode}"
         recoverable = any(part in text for part in ("I/O error", "Broken pipe", "internal error", "busy", "Connection refused"))
         raise StreamError(text.replace("\n", " "), recoverable=recoverable)
+
+
+def _kill(*processes: subprocess.Popen[bytes]) -> None:
+    """End what still runs."""
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+            process.wait()

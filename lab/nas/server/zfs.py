@@ -125,6 +125,20 @@ class Zfs:
         return dict(line.split("\t") for line in lines if "\t" in line)
 
 
+def unmount_all(zfs: Zfs, name: str) -> None:
+    """Unmount a dataset and all below it; if one is busy, mount again what was unmounted and raise its ZfsError."""
+    done: list[str] = []
+    try:
+        for one in reversed(zfs.datasets(name)):
+            if zfs.get(one, properties="mounted")[one]["mounted"].value == "yes":
+                zfs.retry("zfs", "unmount", one)
+                done.append(one)
+    except ZfsError:
+        for one in reversed(done):
+            zfs.run("zfs", "mount", one)
+        raise
+
+
 def _parse(text: str) -> Properties:
     found: Properties = {}
     for line in text.splitlines():

@@ -46,7 +46,8 @@ def _leaf(row: tuple[int, str, str, int, int, int]) -> Entry:
 def topology(text: str) -> dict[str, list[Entry]]:
     """Return the vdevs of a pool in the API's shape."""
     found: dict[str, list[Entry]] = {name: [] for name in ("data", "log", "cache", "spare", "special", "dedup")}
-    kind, group = "data", None
+    kind = "data"
+    group: Entry | None = None
     for row in _rows(text)[1:]:
         if row[0] == 0:
             kind = {"logs": "log", "cache": "cache", "spares": "spare"}.get(row[1], "data")
