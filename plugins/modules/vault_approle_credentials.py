@@ -83,9 +83,15 @@ def main() -> t.NoReturn:
         content = files.read_json(path)
         files.check_writable(path)
         client = client_from_params(params)
-        role_id = approle.read_role_id(client, mount, role)
-        changed = not approle.credentials_are_valid(client, mount, role, role_id, content)
-        if changed and not module.check_mode:
+        role_id = approle.find_role_id(client, mount, role)
+        if role_id is None:
+            missing = approle.no_such_role(client, mount, role)
+            if not module.check_mode:
+                raise missing
+            # A task before this one may be the one that would make it.
+            module.warn(str(missing))
+        changed = role_id is None or not approle.credentials_are_valid(client, mount, role, role_id, content)
+        if role_id is not None and changed and not module.check_mode:
             approle.issue_credentials(client, mount, role, role_id, path)
         before, after = {"secret_id": "(none that is valid)" if changed else "(valid)"}, {"secret_id": "(valid)"}
         return {

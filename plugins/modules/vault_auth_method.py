@@ -154,7 +154,7 @@ def main() -> t.NoReturn:
             current = approle.read_roles(client, desired.path, wanted) if found else {}
         else:
             found = plan.predicted()
-            current = {name: {**current.get(name, {}), **fields} for name, fields in wanted.items()} if found else {}
+            current = {name: mount.overlay(current.get(name, {}), fields) for name, fields in wanted.items()} if found else {}
         result = None if found is None else {**found.as_dict(), "roles": current}
         return {"changed": plan.tracker.changed, "auth_method": result, "diff": plan.tracker.as_result(plan.header)}
 

@@ -112,7 +112,7 @@ def prove(leader: VaultClient, target: Target, urls: list[str], waiter: Waiter) 
     begun = time.monotonic()
     value, index = write(leader, target)
     states = wait_replicated(leader, urls, index, waiter)
-    read_back(leader, target, urls, value)
+    read_back(leader, target, urls, value, waiter)
     nodes = [{"url": state.url, "applied_index": state.applied_index} for state in states]
     return {"index": index, "nodes": nodes, "seconds": round(time.monotonic() - begun, 3), "leader_address": leader.url}
 

@@ -73,7 +73,7 @@ from ansible_collections.resilient.platform.plugins.module_utils._argspec import
 from ansible_collections.resilient.platform.plugins.module_utils._errors import Refused
 from ansible_collections.resilient.platform.plugins.module_utils._vault.argspec import anonymous_client, run, vault_spec
 from ansible_collections.resilient.platform.plugins.module_utils._vault.node import read_node
-from ansible_collections.resilient.platform.plugins.module_utils._vault.seal import check_keys, read_keys, read_seal_status, unseal, wait_until_usable
+from ansible_collections.resilient.platform.plugins.module_utils._vault.seal import check_keys, read_keys, read_seal_status, unseal, wait_until_initialised, wait_until_usable
 from ansible_collections.resilient.platform.plugins.module_utils._wait import Waiter
 
 SPEC = ArgumentSpec(
@@ -94,8 +94,7 @@ def main() -> t.NoReturn:
         waiter = Waiter(timeout=params["wait_timeout"], interval=params["wait_sleep"])
         seal = read_seal_status(client)
         if not seal.initialized and not module.check_mode:
-            hint = "Initialise the cluster with vault_init; a joining node has to reach a leader."
-            seal = waiter.until(lambda: read_seal_status(client), lambda now: now.initialized, what=f"{client.url} to be initialised or to join", hint=hint)
+            seal = wait_until_initialised(client, waiter)
         changed = seal.sealed and not seal.automatic
         if changed:
             keys = params["keys"] or (read_keys(params["keys_file"]) if params["keys_file"] else [])

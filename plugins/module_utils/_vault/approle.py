@@ -95,19 +95,15 @@ def apply_roles(client: VaultClient, mount: str, plan: RolesPlan) -> None:
         client.delete(f"auth/{quote(mount)}/role/{quote(name)}", what=f"delete the role {name!r}")
 
 
-def read_role_id(client: VaultClient, mount: str, role: str) -> str:
-    """Return the role id.
+def find_role_id(client: VaultClient, mount: str, role: str) -> str | None:
+    """Return the role id, ``None`` if there is no such role."""
+    reply = client.find(f"auth/{quote(mount)}/role/{quote(role)}/role-id", what=f"read the id of the role {role!r}")
+    return None if reply is None else str(reply.data.get("role_id", ""))
 
-    Raises:
-        NotFound: there is no such role.
-    """
-    path = f"auth/{quote(mount)}/role/{quote(role)}/role-id"
-    reply = client.find(path, what=f"read the id of the role {role!r}")
-    if reply is None:
-        raise NotFound(
-            f"There is no AppRole {role!r} at {mount!r} of {client.url}.", status=404, method="GET", path=path, hint="Make it with vault_auth_method first."
-        )
-    return str(reply.data.get("role_id", ""))
+
+def no_such_role(client: VaultClient, mount: str, role: str) -> NotFound:
+    """Return the error for it."""
+    return NotFound(f"There is no AppRole {role!r} at {mount!r} of {client.url}.", status=404, method="GET", hint="Make it with vault_auth_method first.")
 
 
 def credentials_are_valid(client: VaultClient, mount: str, role: str, role_id: str, content: t.Mapping[str, t.Any] | None) -> bool:

@@ -93,8 +93,13 @@ class MountPlan:
             base,
             description=base.description if wanted.description is None else wanted.description,
             options={**(base.options or {}), **(wanted.options or {})},
-            config={**(base.config or {}), **(wanted.config or {})},
+            config=overlay(base.config or {}, wanted.config or {}),
         )
+
+
+def overlay(current: t.Mapping[str, t.Any], wanted: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return *current* with what *wanted* changes; what means the same stays as the server writes it."""
+    return {**current, **{key: value for key, value in wanted.items() if key not in current or not same(value, current[key])}}
 
 
 def mount_path(path: str) -> str:

@@ -11,9 +11,10 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.resilient.platform.plugins.module_utils._errors import ApiError, Refused
+from ansible_collections.resilient.platform.plugins.module_utils._errors import ApiError, Refused, WaitTimeout
 from ansible_collections.resilient.platform.plugins.module_utils._vault.client import VaultClient
 from ansible_collections.resilient.platform.plugins.module_utils._vault.errors import NotLeader, server_words
+from ansible_collections.resilient.platform.plugins.module_utils._wait import Waiter
 
 # Seconds for one look: a node that applies a restore answers nobody for a while, and the next look may find it back.
 PROBE_TIMEOUT = 15.0
@@ -131,3 +132,18 @@ def require_leader(client: VaultClient, *, what: str) -> NodeState:
             hint=f"Set url to {state.leader_address}.",
         )
     raise Refused(f"Will not {what}: {state.summary()}.", hint="It has to be initialised, unsealed and active.")
+
+
+def wait_for_state(client: VaultClient, good: t.Callable[[NodeState], bool], waiter: Waiter, *, what: str, hint: str) -> NodeState:
+    """Wait until *good* says yes of the node's state, and return it.
+
+    Raises:
+        WaitTimeout: it did not in time; what was seen last is in the message and in the details.
+    """
+    try:
+        return waiter.until(lambda: read_node(client), good, what=what)
+    except WaitTimeout as exc:
+        last: NodeState = exc.details["last"]
+        raise WaitTimeout(
+            f"Waited {waiter.timeout:g} s for {client.url} {what}; seen last: {last.summary()}.", hint=hint, details={"last": last.as_dict()}
+        ) from exc

@@ -101,14 +101,18 @@ def _lags(state: NodeState, index: int) -> bool:
     return state.state not in ("active", "standby", "performance_standby") or state.applied_index is None or state.applied_index < index
 
 
-def read_back(client: VaultClient, target: Target, urls: t.Sequence[str], value: str) -> None:
+def read_back(client: VaultClient, target: Target, urls: t.Sequence[str], value: str, waiter: Waiter) -> None:
     """Read the value through each node.
 
     Raises:
         NotReplicated: a node answers with something else.
     """
+    what = "read the proof back"
     for url in urls:
-        data = client.at(url).get(target.api_path, what="read the proof back").data
+        node = client.at(url)
+        # A kv engine that was enabled just now is not ready on the standbys for a second, and says 400.
+        waiter.until(lambda: node.raw("GET", target.api_path, what=what).status, lambda status: status != 400, what=f"the kv engine to be ready on {url}")
+        data = node.get(target.api_path, what=what).data
         found = (data.get("data") or {}) if target.kv_version == 2 else data
         if not isinstance(found, dict) or found.get("value") != value:
             raise NotReplicated(

@@ -15,7 +15,7 @@ import typing as t
 from ansible_collections.resilient.platform.plugins.module_utils._errors import ApiError, PlatformError, Refused
 from ansible_collections.resilient.platform.plugins.module_utils._vault import files
 from ansible_collections.resilient.platform.plugins.module_utils._vault.client import VaultClient
-from ansible_collections.resilient.platform.plugins.module_utils._vault.node import NodeState, read_node
+from ansible_collections.resilient.platform.plugins.module_utils._vault.node import NodeState, read_node, wait_for_state
 from ansible_collections.resilient.platform.plugins.module_utils._wait import Waiter
 
 PENDING = "pending"
@@ -185,11 +185,19 @@ def unseal(client: VaultClient, keys: t.Sequence[str]) -> None:
     raise Refused(f"{client.url} is still sealed after {len(set(keys))} keys.", hint="Somebody else's attempt may have been reset in between: run again.")
 
 
+def wait_until_initialised(client: VaultClient, waiter: Waiter) -> SealStatus:
+    """Wait until the node is initialised, which a joining one becomes when it has reached a leader."""
+    hint = "Initialise the cluster with vault_init; a joining node has to reach a leader."
+    wait_for_state(client, lambda state: bool(state.initialized), waiter, what="to be initialised or to join", hint=hint)
+    return read_seal_status(client)
+
+
 def wait_until_usable(client: VaultClient, waiter: Waiter) -> NodeState:
     """Wait until the node is unsealed and active or standby."""
-    return waiter.until(
-        lambda: read_node(client),
+    return wait_for_state(
+        client,
         lambda state: state.state in ("active", "standby", "performance_standby", "dr_secondary"),
-        what=f"{client.url} to be unsealed and in the cluster",
+        waiter,
+        what="to be unsealed and in the cluster",
         hint="With automatic unseal: can the node reach its key service, and is its token valid? A joining node: does it reach the leader? See its log.",
     )

@@ -126,7 +126,7 @@ class Node:
         return str(self.tls[0]) if self.tls else True
 
     def config(self) -> dict[str, t.Any]:
-        listener: dict[str, t.Any] = {"address": f"127.0.0.1:{self.port}"}
+        listener: dict[str, t.Any] = {"address": f"127.0.0.1:{self.port}", "cluster_address": f"127.0.0.1:{self.cluster_port}"}
         join: list[dict[str, t.Any]] = [{"leader_api_addr": url} for url in self.peers]
         if self.tls:
             listener |= {"tls_cert_file": str(self.tls[1]), "tls_key_file": str(self.tls[2])}
