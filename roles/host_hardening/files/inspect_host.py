@@ -22,7 +22,7 @@ import subprocess
 import sys
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-CAPABILITIES = {"CAP_SYS_MODULE": 16, "CAP_SYS_TIME": 25, "CAP_AUDIT_CONTROL": 30}
+CAPABILITIES = {"CAP_SYS_MODULE": 16, "CAP_SYS_PACCT": 20, "CAP_SYS_TIME": 25, "CAP_AUDIT_CONTROL": 30}
 TABLE = "host_hardening"
 RULES = "/etc/nftables.d/host_hardening.nft"
 STAMPS = "/run/host-hardening"
@@ -51,6 +51,9 @@ def capabilities():
     """Return which of the capabilities that hardening needs the first process may use."""
     match = re.search(r"^CapBnd:\s*([0-9a-f]+)", text("/proc/1/status"), re.MULTILINE)
     bits = int(match.group(1), 16) if match else 0
+    # These reach the kernel only from the machine's own user namespace (user_namespaces(7)); elsewhere the bits are set in vain.
+    if text("/proc/1/uid_map").split() != ["0", "0", "4294967295"]:
+        bits = 0
     return {name: bool(bits >> number & 1) for name, number in CAPABILITIES.items()}
 
 
@@ -108,8 +111,23 @@ def mounted(path):
 
 
 def same_option(option):
-    """Return an option in the one spelling that is compared: the kernel says invisible where older ones say 2."""
+    """Return an option in the one spelling that is compared: the kernel says invisible where older ones say 2.
+
+    In a user namespace the kernel names a mount's owners by their numbers outside of it, so those are mapped back.
+    """
+    name, _equals, number = option.partition("=")
+    if name in ("uid", "gid") and number.isdigit():
+        return f"{name}={inside(name, int(number))}"
     return {"hidepid=invisible": "hidepid=2"}.get(option, option)
+
+
+def inside(kind, number):
+    """Return the number in this user namespace of the user or group (*kind*: uid, gid) that is *number* outside."""
+    for line in text(f"/proc/self/{kind}_map").splitlines():
+        first, outer, count = (int(field) for field in line.split())
+        if first != outer and outer <= number < outer + count:
+            return first + number - outer
+    return number
 
 
 def mount(path, options, table):
