@@ -10,7 +10,11 @@ from ansible.errors import AnsibleError
 from ansible.inventory.data import InventoryData
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import inventory_loader
-from helpers.proxmox import TEMPLATE, Wire, get, guest, resources, wire  # noqa: F401
+from helpers import proxmox
+from helpers.proxmox import TEMPLATE, Wire, get, guest, resources
+
+# The fixture; pytest finds it by its name.
+wire = proxmox.wire
 
 CONFIG = """
 plugin: resilient.platform.proxmox

@@ -7,6 +7,7 @@ import typing as t
 
 import pytest
 import requests
+from helpers import proxmox
 from helpers.modules import ModuleFailed, run_module
 from helpers.proxmox import (
     CONNECTION,
@@ -22,11 +23,13 @@ from helpers.proxmox import (
     resources,
     task,
     upid,
-    wire,  # noqa: F401
 )
 
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox import apply, run
 from ansible_collections.resilient.platform.plugins.modules import proxmox_fleet
+
+# The fixture; pytest finds it by its name.
+wire = proxmox.wire
 
 KEY = "ssh-ed25519 AAAA admin"
 WEB = {

@@ -6,11 +6,15 @@ import typing as t
 
 import pytest
 import yaml
+from helpers import proxmox
 from helpers.modules import ModuleFailed, run_module
-from helpers.proxmox import CONNECTION, Wire, get, guest, pending, post, resources, task, upid, wire  # noqa: F401
+from helpers.proxmox import CONNECTION, Wire, get, guest, pending, post, resources, task, upid
 
 from ansible_collections.resilient.platform.plugins.doc_fragments._proxmox import ModuleDocFragment
 from ansible_collections.resilient.platform.plugins.modules import proxmox_fleet, proxmox_vm
+
+# The fixture; pytest finds it by its name.
+wire = proxmox.wire
 
 
 def vm(check: bool = False, **options: t.Any) -> dict[str, t.Any]:

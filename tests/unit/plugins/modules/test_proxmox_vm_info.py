@@ -5,10 +5,14 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from helpers import proxmox
 from helpers.modules import ModuleFailed, run_module
-from helpers.proxmox import CONNECTION, TEMPLATE, Wire, get, guest, pending, resources, wire  # noqa: F401
+from helpers.proxmox import CONNECTION, TEMPLATE, Wire, get, guest, pending, resources
 
 from ansible_collections.resilient.platform.plugins.modules import proxmox_vm_info
+
+# The fixture; pytest finds it by its name.
+wire = proxmox.wire
 
 FOUND = [guest(101, "b", tags="x;y", pool="p"), guest(100, "a", "running", tags="x"), guest(102, "ct", type="lxc"), TEMPLATE]
 Q = "nodes/pve1/qemu/100"

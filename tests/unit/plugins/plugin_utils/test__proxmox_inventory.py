@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from helpers.proxmox import TEMPLATE, Wire, get, guest, resources, wire  # noqa: F401
+from helpers import proxmox
+from helpers.proxmox import TEMPLATE, Wire, get, guest, resources
 
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.client import Connection, ProxmoxClient
 from ansible_collections.resilient.platform.plugins.plugin_utils import _proxmox_inventory as inventory
+
+# The fixture; pytest finds it by its name.
+wire = proxmox.wire
 
 CLIENT = Connection(host="h", token_id="a", token_secret="b")
 

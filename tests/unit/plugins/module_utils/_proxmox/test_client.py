@@ -8,12 +8,16 @@ import typing as t
 
 import pytest
 import requests
-from helpers.proxmox import Exchange, Wire, get, post, wire  # noqa: F401
+from helpers import proxmox
+from helpers.proxmox import Exchange, Wire, get, post
 
 from ansible_collections.resilient.platform.plugins.module_utils import _errors as errors
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox import client as client_module
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox import errors as proxmox_errors
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.client import Connection, ProxmoxClient, TicketAuth
+
+# The fixture; pytest finds it by its name.
+wire = proxmox.wire
 
 TOKEN = Connection(host="pve.example.com", user="automation@pve", token_id="ci", token_secret="s3cret", ca_path="/ca.pem")
 PASSWORD = Connection(host="pve.example.com", user="root@pam", password="hunter2")
@@ -151,7 +155,7 @@ def test_answer_becomes_a_typed_error(wire: Wire, status: int, said: str, fields
     wire.expect(post("nodes/pve1/qemu/100/config", status=status, reason=said, errors=fields))
     with pytest.raises(errors.ApiError) as caught:
         ProxmoxClient(TOKEN).post("nodes/pve1/qemu/100/config")
-    assert type(caught.value) is kind
+    assert caught.value.kind == kind.__name__
     assert caught.value.status == status and caught.value.said == said
     assert "POST /nodes/pve1/qemu/100/config" in str(caught.value)
     for key, text in (fields or {}).items():

@@ -8,11 +8,15 @@ import time
 import typing as t
 
 import pytest
-from helpers.proxmox import Wire, get, task, upid, wire  # noqa: F401
+from helpers import proxmox
+from helpers.proxmox import Wire, get, task, upid
 
 from ansible_collections.resilient.platform.plugins.module_utils._errors import ApiError, TaskFailed, WaitTimeout
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.client import Connection, ProxmoxClient
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.tasks import TaskPoller
+
+# The fixture; pytest finds it by its name.
+wire = proxmox.wire
 
 ONE = upid("qmstart", 100)
 STATUS = f"nodes/pve1/tasks/{ONE}/status"

@@ -5,13 +5,17 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from helpers.proxmox import Wire, get, guest, post, wire  # noqa: F401
+from helpers import proxmox
+from helpers.proxmox import Wire, get, guest, post
 
 from ansible_collections.resilient.platform.plugins.module_utils._errors import ApiError, TaskFailed, WaitTimeout
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.client import Connection, ProxmoxClient
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.errors import AgentMissing
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.models import Guest
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.wait import GuestWaiter, Seen, usable_addresses
+
+# The fixture; pytest finds it by its name.
+wire = proxmox.wire
 
 Q = "nodes/pve1/qemu/100"
 WEB = Guest.from_api(guest(100, "web-1", "running"))
