@@ -181,6 +181,14 @@ class TrueNasClient:
             raise self._job_error(reply["error"], seen, method, what)
         return dataclasses.replace(seen, state="SUCCESS", result=reply.get("result"))
 
+    def running(self, method: str) -> list[dict[str, t.Any]]:
+        """Return the records of the jobs of *method* that have not ended."""
+        return list(self.call("core.get_jobs", [["method", "=", method], ["state", "in", ["WAITING", "RUNNING"]]]))
+
+    def follow(self, number: int, method: str, *, what: str = "", timeout: float = 300.0, interval: float = 1.0) -> Job:
+        """Wait for a job that somebody else started; raises as ``job`` does."""
+        return self._follow(number, method, what, self._clock() + timeout, interval)
+
     def _watch(self) -> None:
         """Subscribe to jobs, which is the only way to learn the number of a job whose answer is held."""
         if not self._watching:
@@ -286,7 +294,9 @@ class TrueNasClient:
             Refused: the request is larger than the server takes.
             WaitTimeout: no reply in time.
         """
-        assert self._socket is not None
+        socket = self._socket
+        if socket is None:
+            raise Lost("it was closed")
         number = self._next_id
         self._next_id += 1
         text = json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": list(params)})
@@ -296,11 +306,11 @@ class TrueNasClient:
                 hint="Split the list over several tasks.",
             )
         self.calls += 1
-        self._socket.send(text)
+        socket.send(text)
         end = self._clock() + timeout
         while True:
             left = end - self._clock()
-            frame = self._socket.receive(min(SLICE, max(left, 0.0)))
+            frame = socket.receive(min(SLICE, max(left, 0.0)))
             if frame is not None:
                 message = json.loads(frame, object_hook=from_ejson)
                 if "method" in message:

@@ -89,8 +89,14 @@ def one_time_payload(item: Task, refs: References) -> Task:
     return {key: value for key, value in payload_of(settled, refs).items() if key != "name"}
 
 
+def _is_same(record: t.Mapping[str, t.Any], payload: Task) -> bool:
+    """Whether a job was started with these parameters, as far as they are no secrets."""
+    arguments = (record.get("arguments") or [{}])[0]
+    return isinstance(arguments, dict) and all(arguments.get(key) == value for key, value in payload.items() if key not in SECRET)
+
+
 def run_one_time(client: TrueNasClient, payload: Task, *, waiter: Waiter) -> dict[str, t.Any]:
-    """Run a replication that is not stored, and wait.
+    """Run a replication that is not stored, and wait. The same one that runs already, as after a run that was killed, is waited for instead.
 
     Returns:
         ``{name: null, job, state, last_snapshot: null, warnings: [], seconds}``.
@@ -101,5 +107,9 @@ def run_one_time(client: TrueNasClient, payload: Task, *, waiter: Waiter) -> dic
     """
     began = time.monotonic()
     what = f"{', '.join(payload['source_datasets'])} to {payload['target_dataset']}"
-    job = client.job("replication.run_onetime", payload, what=what, timeout=waiter.timeout, interval=waiter.interval)
+    found = [record for record in client.running("replication.run_onetime") if _is_same(record, payload)]
+    if found:
+        job = client.follow(int(found[0]["id"]), "replication.run_onetime", what=what, timeout=waiter.timeout, interval=waiter.interval)
+    else:
+        job = client.job("replication.run_onetime", payload, what=what, timeout=waiter.timeout, interval=waiter.interval)
     return {"name": None, "job": job.id, "state": "FINISHED", "last_snapshot": None, "warnings": [], "seconds": round(time.monotonic() - began, 3)}

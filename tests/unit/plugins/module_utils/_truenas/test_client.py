@@ -21,6 +21,7 @@ from ansible_collections.resilient.platform.plugins.module_utils._truenas.errors
     StandbyNode,
     errors_by_field,
 )
+from ansible_collections.resilient.platform.plugins.module_utils._truenas.transport import Lost
 from ansible_collections.resilient.platform.plugins.module_utils._truenas.wire import Job, from_ejson
 from helpers.truenas import KEY, METHOD_MISSING, WATCH, Server, Step, call_error, job_update, login, options, validation_error
 
@@ -342,3 +343,10 @@ def test_client_closes_at_the_end_of_a_with_block() -> None:
     with server.client() as client:
         client.call("core.ping")
     assert server.closed == 1
+
+
+def test_a_closed_connection_is_not_written_to() -> None:
+    server = Server()
+    client = server.client()
+    with pytest.raises(Lost):
+        client._exchange("core.ping", (), 1.0, "")

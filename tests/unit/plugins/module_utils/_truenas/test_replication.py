@@ -317,10 +317,23 @@ def test_one_time_replication_keeps_to_the_rules() -> None:
         replication_run.one_time_payload(replication.wanted_one({**PULL, "naming_schema": None}), REFS)
 
 
+ONCE = {"source_datasets": ["a"], "target_dataset": "b", "encryption_key": "s3cret"}
+UNFINISHED = [[["method", "=", "replication.run_onetime"], ["state", "in", ["WAITING", "RUNNING"]]]]
+
+
 def test_one_time_replication_is_a_job() -> None:
-    server = Server(WATCH, Step("replication.run_onetime", [{"source_datasets": ["a"], "target_dataset": "b"}], None))
-    found = replication_run.run_one_time(server.client(), {"source_datasets": ["a"], "target_dataset": "b"}, waiter=waiter(server))
-    assert found["state"] == "FINISHED"
+    other = [{"id": 3, "arguments": [{"source_datasets": ["a"], "target_dataset": "c"}]}, {"id": 4, "arguments": ["********"]}, {"id": 5, "arguments": []}]
+    server = Server(Step("core.get_jobs", UNFINISHED, other), WATCH, Step("replication.run_onetime", [ONCE], None))
+    assert replication_run.run_one_time(server.client(), ONCE, waiter=waiter(server))["state"] == "FINISHED"
+    server.finished()
+
+
+def test_one_time_replication_that_a_killed_play_left_running_is_waited_for() -> None:
+    running = {"id": 3, "arguments": [{**ONCE, "encryption_key": "********", "retries": 5}]}
+    done = Step("core.get_jobs", [[["id", "=", 3]]], [{"id": 3, "state": "SUCCESS"}])
+    server = Server(Step("core.get_jobs", UNFINISHED, [running]), done)
+    assert replication_run.run_one_time(server.client(), ONCE, waiter=waiter(server))["job"] == 3
+    server.finished()
 
 
 def test_runs_are_in_the_difference_without_secrets() -> None:
