@@ -84,7 +84,7 @@ def pool_destroy(state: LabState, args: Args) -> str:
     gone = []
     for pool in call_once(nas.config(), "pool.query", [[]]):
         if args.get("pool", pool["name"]) == pool["name"]:
-            options = {"destroy": True, "cascade": bool(args.get("cascade", False)), "restart_services": True}
+            options = {"destroy": True, "cascade": str(args.get("cascade", "")).lower() in ("1", "true", "yes"), "restart_services": True}
             _destroy(state, nas, pool["id"], options)
             gone.append(str(pool["name"]))
     if not gone:

@@ -23,7 +23,8 @@ def up(state: LabState, settings: Settings | None = None) -> None:
     settings = settings or Settings(rate_limit=int(os.environ.get("RESILIENT_LAB_NAS_RATE_LIMIT", "20")))
     for nas in all_nas(state):
         started = time.monotonic()
-        configure(nas, settings)
+        if configure(nas, settings):
+            nas.server.stop()
         namespace.create(nas)
         start_daemon(nas)
         start_server(nas)
@@ -31,13 +32,13 @@ def up(state: LabState, settings: Settings | None = None) -> None:
     state.update("truenas", {ROLES[nas.name]: _connection(nas) for nas in all_nas(state)})
 
 
-def configure(nas: Nas, settings: Settings) -> None:
-    """Write what the server needs to know; secrets and keys are made once and kept."""
+def configure(nas: Nas, settings: Settings) -> bool:
+    """Write what the server needs to know; secrets and keys are made once and kept. Says whether anything changed."""
     nas.dir.mkdir(parents=True, exist_ok=True)
     nas.dir.chmod(0o700)
     old = nas.config()
     certificate, key = pki.server_certificate(nas.state, nas.name)
-    nas.write_config(
+    new = nas.write_config(
         name=nas.name, role=ROLES[nas.name], dir=str(nas.dir), address=nas.state.address, ports=ports_of(settings, nas.name),
         certificate=str(certificate), certificate_key=str(key), ca=str(nas.state.dir / "pki" / "ca.pem"), version=settings.version,
         rate_limit=settings.rate_limit, scheduler=settings.scheduler, disks=list(DISKS), username=USERNAME,
@@ -49,6 +50,7 @@ def configure(nas: Nas, settings: Settings) -> None:
         with open(nas.disks / disk, "ab") as stream:
             stream.truncate(DISK_BYTES)
     _ssh_host_key(nas)
+    return new != old
 
 
 def _first_key(nas: Nas) -> str:
@@ -138,7 +140,7 @@ def _connection(nas: Nas) -> dict[str, object]:
 def stop(nas: Nas) -> None:
     """Stop server, daemon and namespace of one NAS; its disks stay."""
     nas.server.stop()
-    if nas.daemon.pid() is not None and namespace.exists(nas):
+    if nas.daemon.pid() is not None and namespace.held(nas):
         nas.daemon.stop(wait=20)  # unmounts everything: 5 to 6 s with hundreds of datasets
     nas.daemon.stop()
     namespace.remove(nas)

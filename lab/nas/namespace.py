@@ -54,9 +54,18 @@ def mount_points(below: Path) -> list[str]:
     return [point for point in points if point == top or point.startswith(f"{top}/")]
 
 
-def exists(nas: Nas) -> bool:
+def held(nas: Nas) -> bool:
     """Say whether the namespace is held by its file."""
     return str(nas.namespace_file) in mount_points(nas.namespace_file)
+
+
+def exists(nas: Nas) -> bool:
+    """Say whether the namespace is there and was set up to the end: unshare binds it before its set-up runs."""
+    return held(nas) and _marker(nas).exists()
+
+
+def _marker(nas: Nas) -> Path:
+    return nas.dir / "namespace-complete"
 
 
 def create(nas: Nas) -> None:
@@ -66,6 +75,9 @@ def create(nas: Nas) -> None:
     (nas.dir / "etc" / "zfsrc").touch()
     if exists(nas):
         return
+    _marker(nas).unlink(missing_ok=True)
+    if held(nas):  # a set-up that was killed half-way
+        _run("umount", str(nas.namespace_file))
     if not mount_points(nas.mnt):
         _run("mount", "--bind", str(nas.mnt), str(nas.mnt))
     _run("mount", "--make-private", str(nas.mnt))  # out of a peer group that a torn-down namespace may have left
@@ -80,6 +92,7 @@ def create(nas: Nas) -> None:
         "unshare", f"--mount={nas.namespace_file}", "--propagation", "unchanged", "sh", "-ec", _SETUP,
         env={**os.environ, "NAS": str(nas.dir)},
     )
+    _marker(nas).touch()
 
 
 def enter(nas: Nas, *command: str) -> list[str]:
@@ -89,7 +102,7 @@ def enter(nas: Nas, *command: str) -> list[str]:
 
 def remove(nas: Nas) -> None:
     """Take the namespace and the host's mounts away; its processes must have ended."""
-    if exists(nas):
+    if held(nas):
         # What a killed daemon left in the namespace would keep the host's side busy too.
         _run(*enter(nas, "umount", "-l", "-R", "/mnt"), check=False)
         _run("umount", str(nas.namespace_file))
