@@ -189,7 +189,8 @@ def dataset(name: str, **changes: t.Any) -> dict[str, t.Any]:
 def snapshot(name: str, guid: str, *, txg: int = 100, created: int = 1700000000, **properties: str) -> dict[str, t.Any]:
     """An entry of pool.snapshot.query."""
     owner, _at, short = name.partition("@")
-    shown = {"guid": prop(guid, int(guid), "NONE"), "creation": prop(str(created), {"$date": created * 1000}, "NONE"), "referenced": prop("98304", 98304, "NONE")}
+    shown = {"guid": prop(guid, int(guid), "NONE"), "referenced": prop("98304", 98304, "NONE")}
+    shown["creation"] = prop(str(created), {"$date": created * 1000}, "NONE")
     shown.update({key.replace("__", ":"): prop(value) for key, value in properties.items()})
     return {
         "id": name,

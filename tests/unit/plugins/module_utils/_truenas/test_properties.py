@@ -10,7 +10,17 @@ from helpers.truenas import dataset, prop
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [("10G", 10 * 1024**3), ("10 GiB", 10 * 1024**3), ("1gb", 1024**3), (5368709120, 5368709120), ("none", 0), ("0", 0), ("512B", 512), ("128K", 131072), ("2T", 2 * 1024**4)],
+    [
+        ("10G", 10 * 1024**3),
+        ("10 GiB", 10 * 1024**3),
+        ("1gb", 1024**3),
+        (5368709120, 5368709120),
+        ("none", 0),
+        ("0", 0),
+        ("512B", 512),
+        ("128K", 131072),
+        ("2T", 2 * 1024**4),
+    ],
 )
 def test_sizes(text: t.Any, size: int) -> None:
     assert parse_size(text) == size
