@@ -20,6 +20,9 @@ import re
 import stat
 import subprocess
 import sys
+import typing as t
+
+Table = t.Dict[str, t.Any]
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CAPABILITIES = {"CAP_SYS_MODULE": 16, "CAP_SYS_PACCT": 20, "CAP_SYS_TIME": 25, "CAP_AUDIT_CONTROL": 30}
@@ -28,7 +31,7 @@ RULES = "/etc/nftables.d/host_hardening.nft"
 STAMPS = "/run/host-hardening"
 
 
-def run(*argv):
+def run(*argv: str) -> tuple[int, str]:
     """Return (exit code, output) of a command; 127 if there is no such command."""
     try:
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -38,7 +41,7 @@ def run(*argv):
     return done.returncode, done.stdout.decode("utf-8", "replace")
 
 
-def text(path):
+def text(path: str) -> str:
     """Return the text of a file, empty if it cannot be read."""
     try:
         with open(path, encoding="utf-8", errors="replace") as handle:
@@ -47,7 +50,7 @@ def text(path):
         return ""
 
 
-def capabilities():
+def capabilities() -> dict[str, bool]:
     """Return which of the capabilities that hardening needs the first process may use."""
     match = re.search(r"^CapBnd:\s*([0-9a-f]+)", text("/proc/1/status"), re.MULTILINE)
     bits = int(match.group(1), 16) if match else 0
@@ -57,13 +60,13 @@ def capabilities():
     return {name: bool(bits >> number & 1) for name, number in CAPABILITIES.items()}
 
 
-def virtualization():
+def virtualization() -> tuple[str, bool]:
     """Return what kind of machine this is: (name such as kvm, podman, none; whether it is a container)."""
     kind = run("systemd-detect-virt")[1].strip() or "unknown"
     return kind, run("systemd-detect-virt", "--container", "--quiet")[0] == 0
 
 
-def settings(wanted):
+def settings(wanted: Table) -> list[Table]:
     """Return one entry for each kernel setting: {key, wanted, value, writable, right, assignment}; value None if this kernel has no such key.
 
     A ``*`` in a key stands for every interface that there is.
@@ -87,7 +90,7 @@ def settings(wanted):
     return found
 
 
-def fstab():
+def fstab() -> dict[str, tuple[str, str, list[str], str]]:
     """Return mount point -> (device, type, options, dump and pass) of /etc/fstab."""
     entries = {}
     for line in text("/etc/fstab").splitlines():
@@ -97,7 +100,7 @@ def fstab():
     return entries
 
 
-def mounted(path):
+def mounted(path: str) -> tuple[str, str, list[str]] | None:
     """Return (device, type, options) of the newest mount on *path*, or None."""
     found = None
     for line in text("/proc/self/mountinfo").splitlines():
@@ -110,7 +113,7 @@ def mounted(path):
     return found
 
 
-def same_option(option):
+def same_option(option: str) -> str:
     """Return an option in the one spelling that is compared: the kernel says invisible where older ones say 2.
 
     In a user namespace the kernel names a mount's owners by their numbers outside of it, so those are mapped back.
@@ -121,7 +124,7 @@ def same_option(option):
     return {"hidepid=invisible": "hidepid=2"}.get(option, option)
 
 
-def inside(kind, number):
+def inside(kind: str, number: int) -> int:
     """Return the number in this user namespace of the user or group (*kind*: uid, gid) that is *number* outside."""
     for line in text(f"/proc/self/{kind}_map").splitlines():
         first, outer, count = (int(field) for field in line.split())
@@ -130,7 +133,7 @@ def inside(kind, number):
     return number
 
 
-def mount(path, options, table):
+def mount(path: str, options: list[str], table: dict[str, tuple[str, str, list[str], str]]) -> Table:
     """Return the state of one mount point and the line that /etc/fstab should have for it.
 
     Args:
@@ -160,7 +163,7 @@ def mount(path, options, table):
     return {"mounted": live is not None, "options": have, "missing": missing, "fstab": {"match": match, "line": line}}
 
 
-def newest(paths):
+def newest(paths: list[str]) -> float:
     """Return the time of the newest of these files, 0 if there is none."""
     times = [0.0]
     for path in paths:
@@ -171,7 +174,7 @@ def newest(paths):
     return max(times)
 
 
-def units(wanted):
+def units(wanted: list[Table]) -> list[Table]:
     """Return one entry for each unit: {name, active, enabled, skip, action}.
 
     The action is what it needs now: nothing (empty), enabled (it only has to run at boot), started (not running), restarted (one of its ``files`` is newer than
@@ -204,9 +207,9 @@ def units(wanted):
     return found
 
 
-def sshd():
+def sshd() -> dict[str, str]:
     """Return keyword -> value of the SSH daemon's effective configuration, empty if it has none."""
-    values = {}
+    values: dict[str, str] = {}
     code, out = run("sshd", "-T", "-C", "user=root,host=localhost,addr=127.0.0.1")
     for line in out.splitlines() if code == 0 else []:
         key, _sep, value = line.partition(" ")
@@ -214,7 +217,7 @@ def sshd():
     return values
 
 
-def firewall():
+def firewall() -> Table:
     """Return what the kernel's own table of this role says, and whether it is what the rules on disk would make of it."""
     code, live = run("nft", "-s", "list", "table", "inet", TABLE)
     policies = dict(re.findall(r"hook (\w+) priority [^;]+; policy (\w+);", live)) if code == 0 else {}
@@ -226,7 +229,7 @@ def firewall():
     return state
 
 
-def users():
+def users() -> list[Table]:
     """Return the people's accounts: those with a number from 1000 on, and root."""
     found = []
     for entry in pwd.getpwall():
@@ -236,7 +239,7 @@ def users():
     return found
 
 
-def mode(path):
+def mode(path: str) -> str | None:
     """Return the octal mode of a path, None if it is not there."""
     try:
         return f"{stat.S_IMODE(os.stat(path).st_mode):04o}"
@@ -244,13 +247,13 @@ def mode(path):
         return None
 
 
-def check(name, expected, actual, passed, skip=""):
+def check(name: str, expected: t.Any, actual: t.Any, passed: bool, skip: str = "") -> Table:
     """Return one check in the form that goes into the evidence."""
     outcome = "skipped" if skip and not passed else ("passed" if passed else "failed")
     return {"check": name, "outcome": outcome, "expected": expected, "actual": actual, "reason": skip if outcome == "skipped" else ""}
 
 
-def setting_check(entry):
+def setting_check(entry: Table) -> Table:
     """Return the check of one kernel setting."""
     skip = ""
     if entry["value"] is None:
@@ -260,7 +263,7 @@ def setting_check(entry):
     return check("sysctl " + entry["key"], entry["wanted"], entry["value"], entry["right"], skip)
 
 
-def checks(request, seen):
+def checks(request: Table, seen: Table) -> list[Table]:
     """Return what holds and what does not, for everything that was asked for."""
     found = [setting_check(entry) for entry in seen["sysctl"]]
     for key, value in request.get("sshd", {}).items():
@@ -286,13 +289,13 @@ def checks(request, seen):
     return found
 
 
-def main():
+def main() -> None:
     """Read the request, print the answer."""
     request = json.load(sys.stdin)
     kind, container = virtualization()
     table = fstab()
     people = users()
-    seen = {
+    seen: Table = {
         "virtualization": kind,
         "container": container,
         "capabilities": capabilities(),
