@@ -20,7 +20,7 @@ description:
     of office, or the node sealed by keys that are not its own) and reports the state it ends in.
   - The plain way is taken first. With O(force) the server accepts a snapshot of other keys, and skips its own check of the content; that needs
     O(expected_sha256).
-  - After a restore of another cluster the node has to be restarted before other nodes join or restart. The running one keeps the raft
+  - After a restore the node has to be restarted before other nodes join or restart. The running one keeps the raft
     certificates from before the restore, and a cluster that mixes both stops replicating while every health signal stays green.
     RV(restore.restart_required) says so.
 attributes:
@@ -107,8 +107,8 @@ restore:
       type: float
     restart_required:
       description: >-
-        Whether the node has to be restarted before anything else joins or restarts. Always V(true) but for a cluster that got its own
-        snapshot back.
+        Always V(true): the running process keeps the raft certificates from before the restore. Restart the node before others join or restart;
+        if others are in the cluster, restart all of them together.
       type: bool
     unseal_required:
       description: Whether the node has to be unsealed with the keys of the snapshot; V(null) in check mode.
@@ -145,7 +145,6 @@ def carry_out(client: VaultClient, plan: RestorePlan, waiter: Waiter) -> dict[st
         "cluster_id_after": node.cluster_id,
         "applied_index": node.applied_index,
         "seconds": round(time.monotonic() - begun, 3),
-        "restart_required": node.cluster_id != plan.before.cluster_id,
         "unseal_required": node.state == "sealed",
     }
 
@@ -162,10 +161,11 @@ def main() -> t.NoReturn:
         known = {"path": plan.snapshot.path, "sha256": plan.snapshot.sha256, "index": plan.snapshot.index, "cluster_id_before": plan.before.cluster_id}
         if module.check_mode:
             unknown = ("state", "evidence", "forced", "cluster_id_after", "applied_index", "seconds", "unseal_required")
-            done: dict[str, t.Any] = {**dict.fromkeys(unknown), "restart_required": True}
+            done: dict[str, t.Any] = dict.fromkeys(unknown)
         else:
             done = carry_out(client, plan, Waiter(timeout=params["wait_timeout"], interval=params["wait_sleep"]))
-        return {"changed": True, "restore": {**known, **done}, "diff": plan.diff()}
+        # Always: the running process keeps the raft certificates from before the restore.
+        return {"changed": True, "restore": {**known, **done, "restart_required": True}, "diff": plan.diff()}
 
     run(module, body)
 

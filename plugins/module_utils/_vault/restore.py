@@ -28,6 +28,13 @@ from ansible_collections.resilient.platform.plugins.module_utils._wait import Wa
 
 # A node with automatic unseal may look sealed for a moment; after this many looks in a row it means it.
 SEALED_LOOKS = 10
+# The new term of office shows some 50 ms before the new cluster id (measured): so many looks in a row have to agree.
+SETTLED_LOOKS = 3
+# What a refusal means here. The server checks the file before it touches its data (measured), so these are as they were.
+_REFUSED = {
+    400: "Its data is as it was. The snapshot is sealed by other keys than the server's: set force with expected_sha256 if you have the snapshot's keys.",
+    500: "Its data is as it was: the server does not accept the file. Use another copy or another recovery point.",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,11 +122,6 @@ def send(client: VaultClient, plan: RestorePlan, *, timeout: float) -> bool:
     if refused is None:
         return False
     if refused.status != 400 or not plan.force:
-        refused.hint = (
-            "The server's keys differ from those of the snapshot. Set force with expected_sha256 if you have the snapshot's keys."
-            if refused.status == 400
-            else refused.hint
-        )
         raise refused
     again = _send(client, plan.snapshot.path, SNAPSHOT_FORCE, timeout=timeout)
     if again is not None:
@@ -136,7 +138,9 @@ def _send(client: VaultClient, path: str, api_path: str, *, timeout: float) -> A
         raise Refused(f"Cannot read {path}: {exc.strerror}.") from exc
     if reply.status in (200, 204):
         return None
-    return from_status(reply.status, reply.body, what=what, url=client.url, method="POST", path=api_path)
+    error = from_status(reply.status, reply.body, what=what, url=client.url, method="POST", path=api_path)
+    error.hint = _REFUSED.get(reply.status, error.hint)
+    return error
 
 
 class Watch:
@@ -147,6 +151,8 @@ class Watch:
         self._plan = plan
         self.evidence = ""
         self.sealed_looks = 0
+        self.settled_looks = 0
+        self._cluster_id = ""
 
     def look(self) -> NodeState:
         """Look once."""
@@ -159,14 +165,21 @@ class Watch:
                 self.evidence = "active_time changed and the applied index went on"
         elif state.state == "sealed":
             self.evidence = "sealed"
-        self.sealed_looks = self.sealed_looks + 1 if state.state == "sealed" else 0
+        self._count(state)
         return state
+
+    def _count(self, state: NodeState) -> None:
+        self.sealed_looks = self.sealed_looks + 1 if state.state == "sealed" else 0
+        settled = state.state == "active" and self.evidence not in ("", "sealed")
+        same = settled and state.cluster_id == self._cluster_id
+        self.settled_looks = self.settled_looks + 1 if same else int(settled)
+        self._cluster_id = state.cluster_id
 
     def done(self, state: NodeState) -> bool:
         """Whether the end is reached."""
         if state.state == "sealed":
             return not self._plan.seal.automatic or self.sealed_looks >= SEALED_LOOKS
-        return bool(self.evidence) and self.evidence != "sealed" and state.state == "active"
+        return self.settled_looks >= SETTLED_LOOKS
 
 
 def wait_applied(client: VaultClient, plan: RestorePlan, waiter: Waiter) -> tuple[NodeState, str]:
