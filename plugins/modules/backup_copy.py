@@ -207,6 +207,9 @@ def fetch(module: AnsibleModule, destination: destinations.Destination) -> dict[
 
 def work(module: AnsibleModule) -> dict[str, t.Any]:
     params = module.params
+    option = "src" if params["direction"] == "put" else "dest"
+    if not params[option]:
+        raise Refused(f"direction {params['direction']} needs {option}.", hint=f"Give {option}.")
     destinations.check_key(params["key"])
     if params["expected_sha256"]:
         params["expected_sha256"] = params["expected_sha256"].lower()

@@ -231,6 +231,8 @@ def push(module: AnsibleModule, run_dir: str, targets: t.Sequence[destinations.D
 
 def finish(module: AnsibleModule, wanted: run.Wanted, targets: t.Sequence[destinations.Destination]) -> dict[str, t.Any]:
     objectives = assess.validate_objectives(module.params["objectives"])
+    if not module.params["signing_key"]:
+        raise Refused("A run cannot be finished without a signing_key.", hint="Give signing_key.")
     key = signing.load_private_key(module.params["signing_key"])
     runs = run.local_runs(wanted)
     found = next((item for item in runs if item.id == wanted.run_id), None) if wanted.run_id else runs[-1] if runs else None

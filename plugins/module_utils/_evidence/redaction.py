@@ -43,7 +43,7 @@ def refuse_secrets(value: t.Any, where: str) -> None:
     if isinstance(value, t.Mapping):
         for key, item in value.items():
             here = f"{where}.{key}"
-            if item not in (None, "") and not isinstance(item, bool) and _KEY.search(str(key)) and not _HARMLESS_KEY.search(str(key)):
+            if item not in (None, "") and not isinstance(item, (bool, int, float)) and _KEY.search(str(key)) and not _HARMLESS_KEY.search(str(key)):
                 raise Refused(
                     f"Cannot write {here} into the evidence: its name says that it is a secret. Nothing was written.",
                     hint="Evidence is kept and handed on. Leave it out, or give its digest or its path under a name such as key_file.",

@@ -133,7 +133,8 @@ def compose(run_dir: str, objectives: Objectives, signing_key: Ed25519PrivateKey
         raise Refused(f"The log in {run_dir} is empty.", hint="Begin a run with evidence_run.")
     about = records.merge_facts(log).get("run", {})
     log_sha256 = sha256_file(os.path.join(run_dir, records.LOG_NAME))[0]
-    report = build(log, log_sha256, objectives, _known_history(run_dir, log_sha256) or history_of(run_dir, about))
+    history = _known_history(run_dir, log_sha256)
+    report = build(log, log_sha256, objectives, history_of(run_dir, about) if history is None else history)
     files = {
         REPORT_NAME: pretty(report),
         "report.html": render_html.render(report),
@@ -167,14 +168,14 @@ def _content(path: str) -> bytes | None:
         return None
 
 
-def _known_history(run_dir: str, log_sha256: str) -> list[dict[str, t.Any]]:
+def _known_history(run_dir: str, log_sha256: str) -> list[dict[str, t.Any]] | None:
     """Return the history that the report of this very log has, so that later runs do not change a signed report."""
     try:
         with open(os.path.join(run_dir, REPORT_NAME), encoding="utf-8") as handle:
             report = json.load(handle)
-        return list(report["history"]) if report["evidence"]["sha256"] == log_sha256 else []
+        return list(report["history"]) if report["evidence"]["sha256"] == log_sha256 else None
     except (OSError, ValueError, KeyError, TypeError):
-        return []
+        return None
 
 
 def envelope(report: Report, subjects: t.Sequence[tuple[str, str]], key: Ed25519PrivateKey) -> bytes:

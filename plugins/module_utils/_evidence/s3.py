@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
 import typing as t
 import urllib.parse
@@ -32,6 +33,7 @@ try:
 except ImportError as exc:
     MINIO_ERROR = exc
 
+_BUCKET = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]$")
 _CHUNK = 1024 * 1024
 _BAD_CREDENTIALS = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken", "InvalidClientTokenId"})
 T = t.TypeVar("T")
@@ -70,6 +72,8 @@ class S3Destination:
                 f"The destination {name!r} (S3) lacks {', '.join(missing)}.",
                 hint="Give them in the destination; the keys also by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
             )
+        if not _BUCKET.match(options["bucket"]):
+            raise Refused(f"{options['bucket']!r} of the destination {name!r} cannot be the name of a bucket.", hint="Use 3 to 63 letters, digits and .-.")
         url = urllib.parse.urlsplit(options["endpoint"])
         if url.scheme not in ("http", "https") or not url.netloc or url.path.strip("/"):
             raise Refused(f"The endpoint {options['endpoint']!r} of the destination {name!r} is no URL of a server.", hint="Give https://host:port.")
@@ -94,6 +98,9 @@ class S3Destination:
             return call()
         except S3Error as exc:
             raise self._translate(doing, exc) from exc
+        except ValueError as exc:
+            text = f"Cannot {doing} at {self.endpoint} (destination {self.name!r}): the answer is not that of an S3 server ({exc})."
+            raise ApiError(text, path=self.endpoint, hint="Check the endpoint.") from exc
         except (urllib3.exceptions.HTTPError, MinioException, OSError) as exc:
             raise self._unreachable(doing, exc) from exc
 
@@ -144,9 +151,12 @@ class S3Destination:
         name = self.prefix + check_key(key)
         try:
             return self._call(f"look at {key}", lambda: self.client.stat_object(self.bucket, name)).size
-        except NotFound:
-            self.check()  # HEAD does not tell an absent bucket from an absent key
-            return None
+        except (NotFound, PermissionDenied) as exc:
+            # The answer to HEAD has no body: it tells neither an absent bucket from an absent key nor wrong from forbidden.
+            self.check()
+            if isinstance(exc, NotFound):
+                return None
+            raise
 
     def list(self, prefix: str) -> list[str]:
         """Return all keys that begin with *prefix*."""

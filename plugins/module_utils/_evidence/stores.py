@@ -181,7 +181,7 @@ class VaultKvStore:
             try:
                 client = self._connect(url)
                 # A standby can answer with old data and status 200; only the leader knows what is there.
-                if leader and len(self.urls) > 1 and not client.sys.read_leader_status().get("is_self"):
+                if leader and len(self.urls) > 1 and not _leads(client):
                     said.append(f"{url}: not the leader")
                     continue
                 result = call(client)
@@ -227,6 +227,11 @@ class VaultKvStore:
         return value if isinstance(sequence, int) and f"{sequence:08d}" == name else None
 
 
+def _leads(client: t.Any) -> bool:
+    status = client.sys.read_leader_status()
+    return bool(status.get("is_self")) or not status.get("ha_enabled", True)
+
+
 def _brief(exc: BaseException) -> str:
     if isinstance(exc, requests.exceptions.SSLError):
         return "the certificate is not trusted (check ca_path)"
@@ -234,7 +239,8 @@ def _brief(exc: BaseException) -> str:
         return "no answer in time"
     if isinstance(exc, requests.RequestException):
         return "no connection"
-    return str(exc).split("\n", maxsplit=1)[0][:200] or type(exc).__name__
+    errors = getattr(exc, "errors", None) or [str(exc)]
+    return " ".join(" ".join(map(str, errors)).split())[:200] or type(exc).__name__
 
 
 def build(options: t.Mapping[str, t.Any]) -> Store:

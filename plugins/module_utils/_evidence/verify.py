@@ -26,7 +26,7 @@ CRYPTOGRAPHY_ERROR: Exception | None = None
 try:
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 except ImportError as exc:
     CRYPTOGRAPHY_ERROR = exc
 
@@ -91,13 +91,17 @@ def check_signature(run_dir: str, public_key: str) -> tuple[dict[str, t.Any], st
         if set(envelope) != {"payloadType", "payload", "signatures"}:
             raise ValueError
         payload = base64.b64decode(envelope["payload"], validate=True)
-        signatures = [base64.b64decode(item["sig"], validate=True) for item in envelope["signatures"]]
+        signatures = [base64.b64decode(item["sig"], validate=True) for item in envelope["signatures"] if set(item) == {"keyid", "sig"}]
+        names = {item["keyid"] for item in envelope["signatures"] if item["keyid"]}
         statement = json.loads(payload)
         canonical_text = base64.b64encode(payload).decode() == envelope["payload"]
     except (ValueError, KeyError, TypeError) as exc:
         raise Invalid("a DSSE envelope", f"{ENVELOPE} is damaged") from exc
     if envelope["payloadType"] != PAYLOAD_TYPE or not canonical_text:
         raise Invalid(PAYLOAD_TYPE, f"payloadType {envelope['payloadType']!r} or a payload that is encoded in another way")
+    own = hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+    if names and own not in names:
+        raise Invalid(f"a signature by the key {own[:16]}…", f"a signature by {', '.join(sorted(str(name)[:16] for name in names))}…: not signed by this key")
     kind = PAYLOAD_TYPE.encode()
     signed = b"DSSEv1 " + str(len(kind)).encode() + b" " + kind + b" " + str(len(payload)).encode() + b" " + payload
     for signature in signatures:
