@@ -10,13 +10,15 @@ import stat
 import typing as t
 
 import pytest
-from conftest import Fleet, Vault
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from helpers.modules import ModuleFailed
-from servers import Kms
+from openbao import Kms
+from openbao_runner import Fleet, Vault
+
+pytestmark = pytest.mark.server
 
 
 def make_tls(directory: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path, pathlib.Path]:

@@ -11,9 +11,11 @@ import tarfile
 import typing as t
 
 import pytest
-from conftest import Fleet, Vault
 from helpers.modules import ModuleFailed
-from servers import Kms, Node, wait_for
+from openbao import Kms, Node, wait_for
+from openbao_runner import Fleet, Vault
+
+pytestmark = pytest.mark.server
 
 SNAPSHOT_POLICY = 'path "sys/storage/raft/snapshot" { capabilities = ["read"] }'
 
