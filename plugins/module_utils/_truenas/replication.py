@@ -198,7 +198,7 @@ def check(item: Task, known: Task | None, refs: References, *, one_time: bool = 
     """Return why *item* cannot be written: missing fields, names that lead nowhere, the server's rules."""
     lacking = [name for name in REQUIRED if name not in item and known is None and not (one_time and name == "auto")]
     if lacking:
-        return [f"a new replication needs {', '.join(lacking)}"]
+        return [f"it does not exist, and a new one needs {', '.join(lacking)}"]
     full = {**DEFAULTS, **({"auto": False} if one_time else {}), **(known or {}), **item}
     found: list[str] = []
     credential = item.get("ssh_credentials")

@@ -189,7 +189,7 @@ def test_bound_tasks_that_are_not_declared_count_for_the_rules() -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"auto": None, "direction": None}, "needs direction, auto"),
+        ({"auto": None, "direction": None}, "a new one needs direction, auto"),
         ({"ssh_credentials": "nas9"}, r"no SSH connection 'nas9' \(there are nas2\)"),
         ({"periodic_snapshot_tasks": [{"dataset": "tank/x", "naming_schema": AUTO}]}, "no snapshot task tank/x@auto"),
     ],
