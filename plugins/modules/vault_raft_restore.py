@@ -124,13 +124,7 @@ from ansible_collections.resilient.platform.plugins.module_utils._vault.restore 
 from ansible_collections.resilient.platform.plugins.module_utils._vault.client import VaultClient
 from ansible_collections.resilient.platform.plugins.module_utils._wait import Waiter
 
-SPEC = ArgumentSpec(
-    {
-        "path": {"type": "path", "required": True},
-        "expected_sha256": {"type": "str"},
-        "force": {"type": "bool", "default": False},
-    }
-)
+SPEC = ArgumentSpec({"path": {"type": "path", "required": True}, "expected_sha256": {"type": "str"}, "force": {"type": "bool", "default": False}})
 
 
 def carry_out(client: VaultClient, plan: RestorePlan, waiter: Waiter) -> dict[str, t.Any]:
@@ -158,7 +152,12 @@ def main() -> t.NoReturn:
         plan = plan_restore(client, params["path"], params["expected_sha256"], force=params["force"])
         for warning in plan.warnings:
             module.warn(warning)
-        known = {"path": plan.snapshot.path, "sha256": plan.snapshot.sha256, "index": plan.snapshot.index, "cluster_id_before": plan.before.cluster_id}
+        known = {
+            "path": plan.snapshot.path,
+            "sha256": plan.snapshot.sha256,
+            "index": plan.snapshot.index,
+            "cluster_id_before": plan.before.cluster_id,
+        }
         if module.check_mode:
             unknown = ("state", "evidence", "forced", "cluster_id_after", "applied_index", "seconds", "unseal_required")
             done: dict[str, t.Any] = dict.fromkeys(unknown)

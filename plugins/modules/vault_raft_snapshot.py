@@ -130,12 +130,7 @@ from ansible_collections.resilient.platform.plugins.module_utils._vault.argspec 
 from ansible_collections.resilient.platform.plugins.module_utils._vault.snapshot_file import Snapshot
 from ansible_collections.resilient.platform.plugins.module_utils._vault.snapshot_take import plan_take, take
 
-SPEC = ArgumentSpec(
-    {
-        "dest": {"type": "path", "required": True},
-        "mode": {"type": "str", "default": "0600"},
-    }
-)
+SPEC = ArgumentSpec({"dest": {"type": "path", "required": True}, "mode": {"type": "str", "default": "0600"}})
 
 
 def main() -> t.NoReturn:

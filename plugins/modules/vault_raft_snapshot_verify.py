@@ -162,7 +162,10 @@ def main() -> t.NoReturn:
     if params["expected_sha256"] is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", params["expected_sha256"]):
         module.fail_json(msg="expected_sha256 is no SHA-256 digest: it has 64 hexadecimal digits.")
     verification = verify(
-        params["path"], expected_sha256=params["expected_sha256"], expected_size_bytes=params["expected_size_bytes"], minimum_index=params["minimum_index"]
+        params["path"],
+        expected_sha256=params["expected_sha256"],
+        expected_size_bytes=params["expected_size_bytes"],
+        minimum_index=params["minimum_index"],
     )
     result: dict[str, t.Any] = {
         "changed": False,

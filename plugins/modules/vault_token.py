@@ -86,11 +86,7 @@ def main() -> t.NoReturn:
             if not module.check_mode:
                 token.revoke(client, content, path)
         before, after = {"root_token": "(present)" if changed else "(absent)"}, {"root_token": "(absent)"}
-        return {
-            "changed": changed,
-            "credentials_file": path,
-            "diff": {"before": before, "after": after, "before_header": path, "after_header": path},
-        }
+        return {"changed": changed, "credentials_file": path, "diff": {"before": before, "after": after, "before_header": path, "after_header": path}}
 
     run(module, body)
 

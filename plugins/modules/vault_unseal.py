@@ -61,7 +61,7 @@ node:
   type: dict
   sample: {"url": "https://vault-1.example.com:8200", "state": "active", "sealed": false, "initialized": true, "standby": false, "version": "2.7.2"}
 seal:
-  description: The seal; RV(seal.automatic) says that the node unseals itself.
+  description: The seal; C(automatic) says that the node unseals itself.
   returned: success
   type: dict
   sample: {"type": "shamir", "automatic": false, "shares": 5, "threshold": 3}
@@ -73,14 +73,18 @@ from ansible_collections.resilient.platform.plugins.module_utils._argspec import
 from ansible_collections.resilient.platform.plugins.module_utils._errors import Refused
 from ansible_collections.resilient.platform.plugins.module_utils._vault.argspec import anonymous_client, run, vault_spec
 from ansible_collections.resilient.platform.plugins.module_utils._vault.node import read_node
-from ansible_collections.resilient.platform.plugins.module_utils._vault.seal import check_keys, read_keys, read_seal_status, unseal, wait_until_initialised, wait_until_usable
+from ansible_collections.resilient.platform.plugins.module_utils._vault.seal import (
+    check_keys,
+    read_keys,
+    read_seal_status,
+    unseal,
+    wait_until_initialised,
+    wait_until_usable,
+)
 from ansible_collections.resilient.platform.plugins.module_utils._wait import Waiter
 
 SPEC = ArgumentSpec(
-    {
-        "keys": {"type": "list", "elements": "str", "no_log": True},
-        "keys_file": {"type": "path", "no_log": False},
-    },
+    {"keys": {"type": "list", "elements": "str", "no_log": True}, "keys_file": {"type": "path", "no_log": False}},
     mutually_exclusive=[("keys", "keys_file")],
 )
 

@@ -103,7 +103,9 @@ def find_role_id(client: VaultClient, mount: str, role: str) -> str | None:
 
 def no_such_role(client: VaultClient, mount: str, role: str) -> NotFound:
     """Return the error for it."""
-    return NotFound(f"There is no AppRole {role!r} at {mount!r} of {client.url}.", status=404, method="GET", hint="Make it with vault_auth_method first.")
+    return NotFound(
+        f"There is no AppRole {role!r} at {mount!r} of {client.url}.", status=404, method="GET", hint="Make it with vault_auth_method first."
+    )
 
 
 def credentials_are_valid(client: VaultClient, mount: str, role: str, role_id: str, content: t.Mapping[str, t.Any] | None) -> bool:
@@ -122,5 +124,11 @@ def issue_credentials(client: VaultClient, mount: str, role: str, role_id: str, 
     """Make a secret id and put it into the file at *path* (0600), nowhere else."""
     files.check_writable(path)  # before there is a secret that could be lost
     data = client.post(f"auth/{quote(mount)}/role/{quote(role)}/secret-id", {}, what=f"make a secret id for the role {role!r}").data
-    content = {"mount_point": mount, "role": role, "role_id": role_id, "secret_id": data["secret_id"], "secret_id_accessor": data.get("secret_id_accessor", "")}
+    content = {
+        "mount_point": mount,
+        "role": role,
+        "role_id": role_id,
+        "secret_id": data["secret_id"],
+        "secret_id_accessor": data.get("secret_id_accessor", ""),
+    }
     files.write_json(path, content)

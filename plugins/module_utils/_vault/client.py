@@ -87,7 +87,14 @@ class VaultClient:
     """
 
     def __init__(
-        self, url: str, *, token: str = "", verify: bool | str = True, namespace: str = "", timeout: float = 60.0, session: requests.Session | None = None
+        self,
+        url: str,
+        *,
+        token: str = "",
+        verify: bool | str = True,
+        namespace: str = "",
+        timeout: float = 60.0,
+        session: requests.Session | None = None,
     ) -> None:
         if isinstance(verify, str) and not os.path.exists(verify):
             raise Refused(f"The CA certificates {verify!r} do not exist.", hint="Set ca_path to a PEM file or a directory of hashed certificates.")
@@ -120,7 +127,10 @@ class VaultClient:
             Refused: *url* is plain HTTP while this node is reached by HTTPS: the token would be sent in clear.
         """
         if self.url.startswith("https:") and not normalise_url(url).startswith("https:"):
-            raise Refused(f"Will not send the token to {url} in clear: {self.url} is reached by HTTPS.", hint="Correct api_addr of the nodes, or the address given.")
+            raise Refused(
+                f"Will not send the token to {url} in clear: {self.url} is reached by HTTPS.",
+                hint="Correct api_addr of the nodes, or the address given.",
+            )
         return VaultClient(url, token=self.token, verify=self._verify, namespace=self._namespace, timeout=self.timeout, session=self._session)
 
     def with_token(self, token: str) -> VaultClient:

@@ -50,7 +50,7 @@ def plan_prove(client: VaultClient, target: Target, urls: t.Sequence[str]) -> Va
     """
     if not urls or len(set(urls)) != len(urls):
         raise Refused("node_urls names no node, or one twice.", hint="Name every node of the cluster once.")
-    leader, _ = find_leader(client)
+    leader = find_leader(client)[0]
     check_capability(leader, target.api_path, "update", what="write the proof")
     check_capability(leader, target.api_path, "read", what="read the proof back")
     return leader
@@ -92,7 +92,7 @@ def wait_replicated(client: VaultClient, urls: t.Sequence[str], index: int, wait
         said = ", ".join(f"{state.summary()} at index {state.applied_index}" for state in late)
         raise NotReplicated(
             f"A write at raft index {index} did not reach every node within {waiter.timeout:g} s: {said}.",
-            hint="A node that answers but lags gets no data: after a restore, restart the restored node before the others join; otherwise restart all together.",
+            hint="A node that answers but lags gets no data. After a restore, restart the restored node before others join, or all nodes together.",
             details={"index": index, "nodes": [state.as_dict() for state in states]},
         ) from exc
 
@@ -111,7 +111,9 @@ def read_back(client: VaultClient, target: Target, urls: t.Sequence[str], value:
     for url in urls:
         node = client.at(url)
         # A kv engine that was enabled just now is not ready on the standbys for a second, and says 400.
-        waiter.until(lambda: node.raw("GET", target.api_path, what=what).status, lambda status: status != 400, what=f"the kv engine to be ready on {url}")
+        waiter.until(
+            lambda: node.raw("GET", target.api_path, what=what).status, lambda status: status != 400, what=f"the kv engine to be ready on {url}"
+        )
         data = node.get(target.api_path, what=what).data
         found = (data.get("data") or {}) if target.kv_version == 2 else data
         if not isinstance(found, dict) or found.get("value") != value:

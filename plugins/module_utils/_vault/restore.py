@@ -23,6 +23,7 @@ from ansible_collections.resilient.platform.plugins.module_utils._vault.node imp
 from ansible_collections.resilient.platform.plugins.module_utils._vault.raft import SNAPSHOT, SNAPSHOT_FORCE, check_capability
 from ansible_collections.resilient.platform.plugins.module_utils._vault.seal import SealStatus, read_seal_status
 from ansible_collections.resilient.platform.plugins.module_utils._vault.snapshot_file import Snapshot, version_key
+from ansible_collections.resilient.platform.plugins.module_utils._vault.snapshot_state import Seal
 from ansible_collections.resilient.platform.plugins.module_utils._vault.snapshot_verify import FAILED, verify
 from ansible_collections.resilient.platform.plugins.module_utils._wait import Waiter
 
@@ -76,7 +77,7 @@ def plan_restore(client: VaultClient, path: str, expected_sha256: str | None, *,
         )
     before = require_leader(client, what="restore a snapshot")
     seal = read_seal_status(client)
-    warnings = check_seal(snapshot, seal, force=force)
+    warnings = check_seal(snapshot.seal, seal, force=force)
     if version_key(snapshot.version)[:2] > version_key(before.version)[:2]:
         warnings.append(f"The snapshot was written by version {snapshot.version}, the server is {before.version}: downgrades are not supported.")
     check_capability(client, SNAPSHOT, "update", what="restore a snapshot")
@@ -85,14 +86,12 @@ def plan_restore(client: VaultClient, path: str, expected_sha256: str | None, *,
     return RestorePlan(snapshot, before, seal, force, warnings)
 
 
-def check_seal(snapshot: Snapshot, seal: SealStatus, *, force: bool) -> list[str]:
+def check_seal(source: Seal, seal: SealStatus, *, force: bool) -> list[str]:
     """Compare the seals; return what is worth a warning.
 
     Raises:
         Refused: the combination is known to end badly, or to need force.
     """
-    source = snapshot.seal
-    assert source is not None
     if source.type != "shamir" and not seal.automatic:
         raise Refused(
             f"The snapshot needs a {source.type} seal (key {source.key_id or 'unknown'}), the server has {seal.type}: it could never be unsealed.",
@@ -101,7 +100,8 @@ def check_seal(snapshot: Snapshot, seal: SealStatus, *, force: bool) -> list[str
     if source.type != seal.type:
         if not force:
             raise Refused(
-                f"The snapshot is sealed by {source.type}, the server by {seal.type}.", hint="Configure the same seal, or set force with expected_sha256."
+                f"The snapshot is sealed by {source.type}, the server by {seal.type}.",
+                hint="Configure the same seal, or set force with expected_sha256.",
             )
         return [f"The snapshot is sealed by {source.type}, the server by {seal.type}: restart it, then unseal it with the old keys and migrate=true."]
     if source.type == "shamir" and (source.shares, source.threshold) != (seal.shares, seal.threshold):

@@ -157,7 +157,9 @@ def check_keys(seal: SealStatus, keys: t.Sequence[str]) -> None:
     """Refuse, before the first key is sent, what cannot succeed."""
     distinct = len(set(keys))
     if distinct + seal.progress < seal.threshold:
-        raise Refused(f"{distinct} different keys were given, {seal.threshold} are needed ({seal.progress} were entered already).", hint="Add more keys.")
+        raise Refused(
+            f"{distinct} different keys were given, {seal.threshold} are needed ({seal.progress} were entered already).", hint="Add more keys."
+        )
 
 
 def unseal(client: VaultClient, keys: t.Sequence[str]) -> None:
@@ -178,11 +180,13 @@ def unseal(client: VaultClient, keys: t.Sequence[str]) -> None:
                 method="POST",
                 path="sys/unseal",
                 said="; ".join(map(str, reply.body.get("errors") or [])),
-                hint="They may belong to another cluster. Behind a restore onto a node with another number of shares, restart the node first: it keeps the old number.",
+                hint="They may belong to another cluster. After a restore onto a node with another number of shares, restart it first: it keeps the old number.",
             )
         if not reply.body.get("sealed"):
             return
-    raise Refused(f"{client.url} is still sealed after {len(set(keys))} keys.", hint="Somebody else's attempt may have been reset in between: run again.")
+    raise Refused(
+        f"{client.url} is still sealed after {len(set(keys))} keys.", hint="Somebody else's attempt may have been reset in between: run again."
+    )
 
 
 def wait_until_initialised(client: VaultClient, waiter: Waiter) -> SealStatus:

@@ -230,7 +230,7 @@ def _pax_size(source: _Source, header: tarfile.TarInfo) -> int | None:
     content = source.read(header.size)
     source.read(-header.size % BLOCK)
     for line in content.split(b"\n"):
-        name, _, value = line.partition(b" ")[2].partition(b"=")
-        if name == b"size" and value.isdigit():
+        key, value = (line.partition(b" ")[2].split(b"=", 1) + [b""])[:2]
+        if key == b"size" and value.isdigit():
             return int(value[:20])
     return None

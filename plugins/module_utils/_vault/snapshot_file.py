@@ -103,7 +103,8 @@ def _meta(archive: Archive, snapshot: Snapshot) -> str:
         meta = json.loads(member.content)
         snapshot.index, snapshot.term, size = _number(meta["Index"]), _number(meta["Term"]), _number(meta["Size"])
         snapshot.peers = [
-            {"id": str(server["ID"]), "address": str(server["Address"]), "voter": server["Suffrage"] == 0} for server in meta["Configuration"]["Servers"]
+            {"id": str(server["ID"]), "address": str(server["Address"]), "voter": server["Suffrage"] == 0}
+            for server in meta["Configuration"]["Servers"]
         ]
     except (ValueError, TypeError, KeyError, RecursionError) as exc:
         return f"meta.json is not what a server writes ({type(exc).__name__})"

@@ -82,7 +82,7 @@ class StateWalker:
 
     def _walk(self, data: bytes) -> bytes:
         """Consume whole entries (or the head of one whose value nobody wants) and return what is left."""
-        position, end, entries, counts = 0, len(data), self.entries, self._counts
+        position, start, end, entries, counts = 0, 0, len(data), self.entries, self._counts
         try:
             while position < end:
                 start = position
@@ -204,7 +204,7 @@ def _field(message: bytes, number: int) -> bytes | None:
         while position < len(message):
             tag, position = varint(message, position)
             if tag & 7 == 0:
-                _, position = varint(message, position)
+                position = varint(message, position)[1]
                 continue
             if tag & 7 != 2:
                 return None

@@ -88,7 +88,8 @@ def take(plan: TakePlan) -> tuple[Snapshot, str]:
         files.fsync_directory(directory)
     except OSError as exc:
         raise PlatformError(
-            f"Cannot write the snapshot of {plan.leader.url} to {plan.dest}: {exc.strerror}.", hint="Check space and permissions; nothing is left behind."
+            f"Cannot write the snapshot of {plan.leader.url} to {plan.dest}: {exc.strerror}.",
+            hint="Check space and permissions; nothing is left behind.",
         ) from exc
     finally:
         if temporary:

@@ -56,7 +56,9 @@ _EXPECTED = {
 }
 
 
-def verify(path: str, *, expected_sha256: str | None = None, expected_size_bytes: int | None = None, minimum_index: int | None = None) -> Verification:
+def verify(
+    path: str, *, expected_sha256: str | None = None, expected_size_bytes: int | None = None, minimum_index: int | None = None
+) -> Verification:
     """Verify the file at *path*.
 
     Args:
@@ -84,7 +86,9 @@ def verify(path: str, *, expected_sha256: str | None = None, expected_size_bytes
 
 def _digest(snapshot: Snapshot, expected: str | None) -> Check:
     if not expected:
-        return Check("digest", "skipped", None, f"{snapshot.sha256}, but no digest was given to compare with: nothing outside of the file vouches for its content")
+        return Check(
+            "digest", "skipped", None, f"{snapshot.sha256}; no digest was given to compare with, so nothing outside of the file vouches for it"
+        )
     return _compare("digest", expected.lower(), snapshot.sha256, expected.lower() == snapshot.sha256)
 
 

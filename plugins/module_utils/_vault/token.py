@@ -36,7 +36,8 @@ def check_cluster(client: VaultClient, content: t.Mapping[str, t.Any], path: str
         raise Refused(f"Cannot revoke the token of {path}: {state.summary()}.", hint="The node has to be unsealed.")
     if expected and state.cluster_id and expected != state.cluster_id:
         raise Refused(
-            f"{path} belongs to the cluster {expected}, {client.url} is {state.cluster_id}.", hint="Give the address of the cluster that the file is of."
+            f"{path} belongs to the cluster {expected}, {client.url} is {state.cluster_id}.",
+            hint="Give the address of the cluster that the file is of.",
         )
 
 

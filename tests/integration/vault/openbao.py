@@ -57,7 +57,9 @@ class Process:
 
     def start(self) -> None:
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(self.argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env={"PATH": os.environ["PATH"], "HOME": str(self.log.parent)})
+            self.process = subprocess.Popen(
+                self.argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env={"PATH": os.environ["PATH"], "HOME": str(self.log.parent)}
+            )
 
     def stop(self, *, kill: bool = False) -> None:
         if self.process is None:
@@ -87,7 +89,14 @@ class Kms:
 
     def start(self) -> Kms:
         self.directory.mkdir(parents=True, exist_ok=True)
-        argv = [str(binary()), "server", "-dev", "-dev-no-store-token", f"-dev-root-token-id={self.token}", f"-dev-listen-address=127.0.0.1:{self.port}"]
+        argv = [
+            str(binary()),
+            "server",
+            "-dev",
+            "-dev-no-store-token",
+            f"-dev-root-token-id={self.token}",
+            f"-dev-listen-address=127.0.0.1:{self.port}",
+        ]
         self.server = Process(argv, self.directory / "kms.log")
         self.server.start()
         wait_for(lambda: health(self.url) == 200, "the KMS")
@@ -145,7 +154,15 @@ class Node:
             "disable_standby_reads": not self.standby_reads,
         }
         if self.kms:
-            result["seal"] = {"transit": {"address": self.kms.url, "token": self.kms.token, "key_name": self.kms.key, "mount_path": "transit/", "disable_renewal": "true"}}
+            result["seal"] = {
+                "transit": {
+                    "address": self.kms.url,
+                    "token": self.kms.token,
+                    "key_name": self.kms.key,
+                    "mount_path": "transit/",
+                    "disable_renewal": "true",
+                }
+            }
         return result
 
     def start(self) -> Node:
@@ -170,7 +187,9 @@ class Node:
 
     def call(self, method: str, path: str, body: dict[str, t.Any] | None = None, *, token: str = "") -> requests.Response:
         """Send one raw request, outside of the code under test."""
-        return session().request(method, f"{self.url}/v1/{path}", json=body, headers={"X-Vault-Token": token} if token else {}, timeout=60, verify=self.verify)
+        return session().request(
+            method, f"{self.url}/v1/{path}", json=body, headers={"X-Vault-Token": token} if token else {}, timeout=60, verify=self.verify
+        )
 
 
 def health(url: str, verify: bool | str = True) -> int | None:
@@ -189,7 +208,14 @@ def wait_for(condition: t.Callable[[], t.Any], what: str, *, seconds: float = ST
         time.sleep(0.1)
 
 
-def cluster(directory: pathlib.Path, *, kms: Kms | None, size: int = 3, tls: tuple[pathlib.Path, pathlib.Path, pathlib.Path] | None = None, prefix: str = "node") -> list[Node]:
+def cluster(
+    directory: pathlib.Path,
+    *,
+    kms: Kms | None,
+    size: int = 3,
+    tls: tuple[pathlib.Path, pathlib.Path, pathlib.Path] | None = None,
+    prefix: str = "node",
+) -> list[Node]:
     """Return *size* nodes that know each other, not started."""
     nodes = [Node(f"{prefix}-{number + 1}", directory / f"{prefix}-{number + 1}", kms=kms, tls=tls) for number in range(size)]
     if size > 1:

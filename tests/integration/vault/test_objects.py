@@ -51,7 +51,11 @@ def vault(shared_fleet: Fleet, kms: Kms, module_dir: pathlib.Path) -> Vault:
 
 
 OBJECTS: dict[str, tuple[str, dict[str, t.Any], dict[str, t.Any]]] = {
-    "policy": ("vault_policy", {"name": "Reader", "policy": 'path "kv/data/*" {\n  capabilities = ["read"]  \n}\n\n'}, {"policy": 'path "kv/*" { capabilities = ["read"] }'}),
+    "policy": (
+        "vault_policy",
+        {"name": "Reader", "policy": 'path "kv/data/*" {\n  capabilities = ["read"]  \n}\n\n'},
+        {"policy": 'path "kv/*" { capabilities = ["read"] }'},
+    ),
     "secrets engine": (
         "vault_secrets_engine",
         {"path": "apps/kv", "type": "kv", "options": {"version": 2}, "description": "Secrets", "config": {"default_lease_ttl": "10m"}},
@@ -64,7 +68,9 @@ OBJECTS: dict[str, tuple[str, dict[str, t.Any], dict[str, t.Any]]] = {
             "type": "approle",
             "description": "Machines",
             "config": {"default_lease_ttl": "10m", "max_lease_ttl": 3600},
-            "roles": {"app": {"token_policies": ["reader", "default"], "token_ttl": "10m", "secret_id_ttl": "24h", "token_bound_cidrs": ["127.0.0.0/8"]}},
+            "roles": {
+                "app": {"token_policies": ["reader", "default"], "token_ttl": "10m", "secret_id_ttl": "24h", "token_bound_cidrs": ["127.0.0.0/8"]}
+            },
         },
         {"roles": {"app": {"token_ttl": 1200}, "other": {}}},
     ),

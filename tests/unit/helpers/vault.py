@@ -61,12 +61,28 @@ class Script(BaseAdapter):
         self.exchanges += [Exchange(method, f"{url}/v1/{path}", status, body, **kwargs)] * times
         return self
 
-    def node(self, state: str = "active", *, url: str = URL, leader: str = URL, index: int = 40, cluster_id: str = "c1", active_time: str = "t1", times: int = 1) -> Script:
+    def node(
+        self,
+        state: str = "active",
+        *,
+        url: str = URL,
+        leader: str = URL,
+        index: int = 40,
+        cluster_id: str = "c1",
+        active_time: str = "t1",
+        times: int = 1,
+    ) -> Script:
         """Expect one look at a node."""
         status = {"active": 200, "standby": 429, "sealed": 503, "not_initialised": 501, "failing": 500}[state]
         up = state in ("active", "standby")
-        body = {"initialized": state != "not_initialised", "sealed": not up, "standby": state != "active", "version": "2.7.2", "cluster_id": cluster_id if up else ""}
-        for _ in range(times):
+        body = {
+            "initialized": state != "not_initialised",
+            "sealed": not up,
+            "standby": state != "active",
+            "version": "2.7.2",
+            "cluster_id": cluster_id if up else "",
+        }
+        for _look in range(times):
             self.expect("GET", "sys/health", status, {"errors": ["decryption failed"]} if state == "failing" else body, url=url)
             if up:
                 here = url == leader
@@ -78,7 +94,9 @@ class Script(BaseAdapter):
         """Expect the question for capabilities."""
         return self.expect("POST", "sys/capabilities-self", 200, {"data": {path: list(capabilities)}}, sent={"paths": [path]}, url=url)
 
-    def send(self, request: t.Any, stream: bool = False, timeout: t.Any = None, verify: t.Any = True, cert: t.Any = None, proxies: t.Any = None) -> requests.Response:
+    def send(
+        self, request: t.Any, stream: bool = False, timeout: t.Any = None, verify: t.Any = True, cert: t.Any = None, proxies: t.Any = None
+    ) -> requests.Response:
         assert self.exchanges, f"unexpected request: {request.method} {request.url}"
         wanted = self.exchanges.pop(0)
         assert (request.method, request.url) == (wanted.method, wanted.url), f"{request.method} {request.url} instead of {wanted.method} {wanted.url}"
@@ -93,7 +111,9 @@ class Script(BaseAdapter):
         if wanted.content is not None and not isinstance(wanted.content, bytes):
             response.raw = _Pieces(wanted.content)
         else:
-            response.raw = io.BytesIO(wanted.content if wanted.content is not None else b"" if wanted.body is None else json.dumps(wanted.body).encode())
+            response.raw = io.BytesIO(
+                wanted.content if wanted.content is not None else b"" if wanted.body is None else json.dumps(wanted.body).encode()
+            )
         return response
 
     @staticmethod
@@ -121,6 +141,11 @@ def script(monkeypatch: pytest.MonkeyPatch) -> t.Iterator[Script]:
     monkeypatch.setattr(client_module, "new_session", made.session)
     yield made
     made.done()
+
+
+def full_disk(_handle: int) -> None:
+    """Stands for ``os.fsync`` on a full disk."""
+    raise OSError(28, "No space left on device")
 
 
 class _Pieces:
@@ -175,7 +200,16 @@ def snapshot_members(state: bytes | None = None, *, index: int = 50) -> dict[str
     """Return the members of a whole snapshot, in the order of the server."""
     state = state_of() if state is None else state
     servers = [{"Suffrage": 0, "ID": "a", "Address": "127.0.0.1:8201"}]
-    meta = {"Version": 1, "ID": "bolt-snapshot", "Index": index, "Term": 3, "Peers": None, "Configuration": {"Servers": servers}, "ConfigurationIndex": 1, "Size": len(state)}
+    meta = {
+        "Version": 1,
+        "ID": "bolt-snapshot",
+        "Index": index,
+        "Term": 3,
+        "Peers": None,
+        "Configuration": {"Servers": servers},
+        "ConfigurationIndex": 1,
+        "Size": len(state),
+    }
     members = {"meta.json": json.dumps(meta).encode(), "state.bin": state}
     members["SHA256SUMS"] = "".join(f"{hashlib.sha256(members[name]).hexdigest()}  {name}\n" for name in ("state.bin", "meta.json")).encode()
     members["SHA256SUMS.sealed"] = b"\ns" + b"e" * 200

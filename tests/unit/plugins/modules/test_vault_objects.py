@@ -6,11 +6,15 @@ import importlib
 import json
 import pathlib
 import stat
+import types
 import typing as t
 
 import pytest
+from helpers import vault
 from helpers.modules import ModuleFailed, run_module
-from helpers.vault import URL, Script, script  # noqa: F401
+from helpers.vault import URL, Script
+
+script = vault.script
 
 
 def run(module: str, *, check: bool = False, diff: bool = True, **options: t.Any) -> dict[str, t.Any]:
@@ -86,7 +90,13 @@ def test_policies_are_listed(script: Script) -> None:
 
 # --- mounts
 
-ENGINE = {"type": "kv", "description": "Secrets", "options": {"version": "2"}, "config": {"default_lease_ttl": 600, "max_lease_ttl": 0}, "accessor": "kv_1"}
+ENGINE = {
+    "type": "kv",
+    "description": "Secrets",
+    "options": {"version": "2"},
+    "config": {"default_lease_ttl": 600, "max_lease_ttl": 0},
+    "accessor": "kv_1",
+}
 SYSTEM = {"sys/": {"type": "system", "description": "", "config": {}}}
 
 
@@ -179,18 +189,18 @@ ROLE = {"token_policies": ["backup"], "token_ttl": 600, "secret_id_ttl": 0, "bin
 METHOD = {"type": "approle", "description": "Machines", "roles": {"backup": {"token_policies": ["backup"], "token_ttl": "10m"}}}
 
 
-def methods(script: Script, entry: dict[str, t.Any] | None = APPROLE) -> None:
-    script.expect("GET", "sys/auth", body={"data": {"approle/": entry} if entry else {}})
+def methods(script: Script, *, there: bool = True) -> None:
+    script.expect("GET", "sys/auth", body={"data": {"approle/": APPROLE} if there else {}})
 
 
-def role(script: Script, name: str = "backup", fields: dict[str, t.Any] | None = ROLE) -> None:
-    script.expect("GET", f"auth/approle/role/{name}", 200 if fields is not None else 404, {"data": fields} if fields is not None else None)
+def role(script: Script, name: str = "backup", fields: t.Mapping[str, t.Any] | None = types.MappingProxyType(ROLE)) -> None:
+    script.expect("GET", f"auth/approle/role/{name}", 200 if fields is not None else 404, {"data": dict(fields)} if fields is not None else None)
 
 
 def test_an_auth_method_is_enabled_with_its_roles(script: Script) -> None:
-    methods(script, None)
+    methods(script, there=False)
     predicted = run("vault_auth_method", check=True, **METHOD)
-    methods(script, None)
+    methods(script, there=False)
     script.expect("POST", "sys/auth/approle", 204, sent={"type": "approle", "description": "Machines", "config": {}})
     script.expect("POST", "auth/approle/role/backup", 204, sent=METHOD["roles"]["backup"])  # type: ignore[index]
     methods(script)
@@ -234,7 +244,7 @@ def test_roles_are_changed_added_and_purged(script: Script) -> None:
 def test_an_auth_method_is_disabled(script: Script) -> None:
     methods(script)
     script.expect("DELETE", "sys/auth/approle", 204)
-    methods(script, None)
+    methods(script, there=False)
     assert run("vault_auth_method", type="approle", state="absent")["auth_method"] is None
 
 
@@ -280,7 +290,13 @@ def test_credentials_are_written_privately_and_returned_nowhere(script: Script, 
     script.expect("POST", "auth/approle/role/backup/secret-id", body={"data": {"secret_id": "sss", "secret_id_accessor": "acc"}}, sent={})
     done = credentials(path)
     assert done["diff"] == predicted["diff"] and done["changed"]
-    assert json.loads(path.read_text()) == {"mount_point": "approle", "role": "backup", "role_id": "rrr", "secret_id": "sss", "secret_id_accessor": "acc"}
+    assert json.loads(path.read_text()) == {
+        "mount_point": "approle",
+        "role": "backup",
+        "role_id": "rrr",
+        "secret_id": "sss",
+        "secret_id_accessor": "acc",
+    }
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert "sss" not in json.dumps(done) and "rrr" not in json.dumps(done)
 
@@ -290,7 +306,14 @@ def test_credentials_are_kept_while_the_server_knows_them(script: Script, tmp_pa
     path = tmp_path / "backup.json"
     path.write_text(json.dumps({"role_id": "rrr", "secret_id": "sss"}))
     script.expect("GET", ROLE_ID, body={"data": {"role_id": "rrr"}})
-    script.expect("POST", LOOKUP, status, {"data": {"secret_id_accessor": "acc"}} if status == 200 else None, sent={"secret_id": "sss"}, times=2 if status == 200 else 1)
+    script.expect(
+        "POST",
+        LOOKUP,
+        status,
+        {"data": {"secret_id_accessor": "acc"}} if status == 200 else None,
+        sent={"secret_id": "sss"},
+        times=2 if status == 200 else 1,
+    )
     assert credentials(path, check=True)["changed"] is changed
 
 

@@ -11,8 +11,11 @@ import typing as t
 
 import pytest
 import requests
+from helpers import vault
 from helpers.modules import ModuleFailed, run_module
-from helpers.vault import OTHER, SEAL_SHAMIR, URL, Script, pack, script, snapshot_members, state_of, write_snapshot  # noqa: F401
+from helpers.vault import OTHER, SEAL_SHAMIR, URL, Script, pack, snapshot_members, state_of, write_snapshot
+
+script = vault.script
 
 SNAPSHOT = "sys/storage/raft/snapshot"
 FORCE = "sys/storage/raft/snapshot-force"
@@ -56,7 +59,9 @@ def test_without_a_token_only_the_nodes_are_asked(script: Script) -> None:
 
 def test_a_standby_alone_leads_to_the_leader(script: Script) -> None:
     script.node("standby", leader=OTHER)
-    script.expect("GET", "sys/storage/raft/configuration", body={"data": {}}, url=OTHER).expect("GET", "sys/storage/raft/autopilot/state", 404, url=OTHER)
+    script.expect("GET", "sys/storage/raft/configuration", body={"data": {}}, url=OTHER).expect(
+        "GET", "sys/storage/raft/autopilot/state", 404, url=OTHER
+    )
     raft = run("vault_raft_info")["raft"]
     assert (raft["leader_address"], raft["servers"], raft["autopilot"]) == (OTHER, [], None)
 
@@ -101,7 +106,9 @@ def test_a_snapshot_comes_from_the_leader_whole_and_private(script: Script, tmp_
         (pack(snapshot_members()), 51, "ends at raft index 50, while 51 had been applied"),
     ],
 )
-def test_an_incomplete_snapshot_is_an_error_and_leaves_the_old_one(script: Script, tmp_path: pathlib.Path, data: bytes, index: int, text: str) -> None:
+def test_an_incomplete_snapshot_is_an_error_and_leaves_the_old_one(
+    script: Script, tmp_path: pathlib.Path, data: bytes, index: int, text: str
+) -> None:
     path = tmp_path / "x.snap"
     path.write_text("the one before")
     ready_to_take(script, index=index).expect("GET", SNAPSHOT, content=data, url=OTHER)
@@ -114,7 +121,7 @@ def test_an_incomplete_snapshot_is_an_error_and_leaves_the_old_one(script: Scrip
 
 def test_a_full_disk_leaves_nothing_behind(script: Script, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ready_to_take(script).expect("GET", SNAPSHOT, content=pack(snapshot_members()), url=OTHER)
-    monkeypatch.setattr(os, "fsync", lambda _handle: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    monkeypatch.setattr(os, "fsync", vault.full_disk)
     with pytest.raises(ModuleFailed, match="No space left on device"):
         run("vault_raft_snapshot", dest=str(tmp_path / "x"))
     assert list(tmp_path.iterdir()) == []
@@ -165,13 +172,7 @@ def test_the_verifier_needs_no_server(tmp_path: pathlib.Path) -> None:
 
 @pytest.mark.parametrize(
     ("fail_on", "digest", "fails"),
-    [
-        ("not_verified", "0" * 64, True),
-        ("not_verified", None, True),
-        ("failed", "0" * 64, True),
-        ("failed", None, False),
-        ("never", "0" * 64, False),
-    ],
+    [("not_verified", "0" * 64, True), ("not_verified", None, True), ("failed", "0" * 64, True), ("failed", None, False), ("never", "0" * 64, False)],
 )
 def test_the_caller_says_what_fails_the_task(tmp_path: pathlib.Path, fail_on: str, digest: str | None, fails: bool) -> None:
     write_snapshot(tmp_path / "x")
@@ -240,7 +241,9 @@ def test_a_restore_that_is_never_seen_is_an_error(script: Script, snap: tuple[pa
 def test_force_is_tried_second_and_a_foreign_shamir_node_ends_sealed(script: Script, tmp_path: pathlib.Path) -> None:
     path = tmp_path / "x"
     digest = write_snapshot(path, SEAL_SHAMIR)
-    ready_to_restore(script, seal=SHAMIR, force=True).expect("POST", SNAPSHOT, 400, {"errors": ["different set of unseal keys"]}).expect("POST", FORCE, 204)
+    ready_to_restore(script, seal=SHAMIR, force=True).expect("POST", SNAPSHOT, 400, {"errors": ["different set of unseal keys"]}).expect(
+        "POST", FORCE, 204
+    )
     script.node(cluster_id="throw-away", index=30).node("sealed")
     found = restore(path, expected_sha256=digest, force=True)["restore"]
     assert (found["state"], found["forced"], found["unseal_required"], found["evidence"]) == ("sealed", True, True, "sealed")
@@ -298,7 +301,9 @@ def test_the_file_is_checked_before_the_server_is_asked(script: Script, snap: tu
         (SEAL_SHAMIR, TRANSIT, False, "sealed by shamir, the server by transit.*set force"),
     ],
 )
-def test_seals_that_do_not_fit_are_refused(script: Script, tmp_path: pathlib.Path, snapshot_seal: bytes | None, server: dict[str, t.Any], force: bool, text: str) -> None:
+def test_seals_that_do_not_fit_are_refused(
+    script: Script, tmp_path: pathlib.Path, snapshot_seal: bytes | None, server: dict[str, t.Any], force: bool, text: str
+) -> None:
     path = tmp_path / "x"
     digest = write_snapshot(path, snapshot_seal) if snapshot_seal else write_snapshot(path)
     script.node().expect("GET", "sys/seal-status", body=server)
@@ -374,13 +379,17 @@ def test_a_write_is_proved_on_every_node(script: Script, value: str, version: in
     proof = prove(script, kv_version=version)["proof"]
     assert proof["index"] == 41
     assert proof["nodes"] == [{"url": URL, "applied_index": 42}, {"url": OTHER, "applied_index": 41}]
-    written = json.loads(next(request.body for request in reversed(script.seen) if request.method == "POST" and str(request.url).endswith(path)) or "{}")
+    written = json.loads(
+        next(request.body for request in reversed(script.seen) if request.method == "POST" and str(request.url).endswith(path)) or "{}"
+    )
     assert (written["data"] if version == 2 else written)["value"] == value
 
 
 def test_a_node_that_lags_is_named(script: Script) -> None:
     ready_to_prove(script).expect("POST", KV).node(index=47).node(index=47).node("standby", url=OTHER, index=42)
-    with pytest.raises(ModuleFailed, match="write at raft index 47 did not reach every node.*https://other.test:8200 is standby at index 42") as failed:
+    with pytest.raises(
+        ModuleFailed, match="write at raft index 47 did not reach every node.*https://other.test:8200 is standby at index 42"
+    ) as failed:
         prove(script, wait_timeout=0)
     assert failed.value.result["error"]["type"] == "NotReplicated"
     assert failed.value.result["error"]["nodes"][1]["applied_index"] == 42

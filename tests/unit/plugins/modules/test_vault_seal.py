@@ -11,14 +11,27 @@ import pytest
 import requests
 from ansible_collections.resilient.platform.plugins.module_utils._vault import seal
 from ansible_collections.resilient.platform.plugins.modules import vault_init, vault_unseal
+from helpers import vault
 from helpers.modules import ModuleFailed, run_module
-from helpers.vault import URL, Script, script  # noqa: F401
+from helpers.vault import URL, Script
+
+script = vault.script
 
 ANSWER = {"keys": [], "keys_base64": [], "recovery_keys": ["rk1"], "recovery_keys_base64": ["cmsx"], "root_token": "s.root"}
 
 
-def status(script: Script, *, automatic: bool = True, initialized: bool = False, sealed: bool = True, progress: int = 0, n: int = 0, threshold: int = 0) -> Script:
-    body = {"type": "transit" if automatic else "shamir", "recovery_seal": automatic, "initialized": initialized, "sealed": sealed, "progress": progress, "n": n, "t": threshold}
+def status(
+    script: Script, *, automatic: bool = True, initialized: bool = False, sealed: bool = True, progress: int = 0, n: int = 0, threshold: int = 0
+) -> Script:
+    body = {
+        "type": "transit" if automatic else "shamir",
+        "recovery_seal": automatic,
+        "initialized": initialized,
+        "sealed": sealed,
+        "progress": progress,
+        "n": n,
+        "t": threshold,
+    }
     return script.expect("GET", "sys/seal-status", body=body, token="")
 
 
@@ -46,7 +59,9 @@ def test_keys_and_root_token_go_to_the_file_and_nowhere_else(script: Script, tmp
 
 def test_a_shamir_server_gets_shares_of_its_own_and_no_cluster_id(script: Script, tmp_path: pathlib.Path) -> None:
     status(script, automatic=False).expect("GET", "sys/init", body={"initialized": False})
-    script.expect("PUT", "sys/init", body={"keys": ["k"], "keys_base64": ["aw=="], "root_token": "r"}, sent={"secret_shares": 1, "secret_threshold": 1})
+    script.expect(
+        "PUT", "sys/init", body={"keys": ["k"], "keys_base64": ["aw=="], "root_token": "r"}, sent={"secret_shares": 1, "secret_threshold": 1}
+    )
     initialise(tmp_path / "x", secret_shares=1, secret_threshold=1)
     content = json.loads((tmp_path / "x").read_text())
     assert content["keys_base64"] == ["aw=="] and "cluster_id" not in content
@@ -70,7 +85,9 @@ def test_an_initialised_server_is_left_alone(script: Script, tmp_path: pathlib.P
         (False, {"other": 1}, "was not written by this module"),
     ],
 )
-def test_server_and_file_that_contradict_are_refused(script: Script, tmp_path: pathlib.Path, initialized: bool, content: dict[str, str], text: str) -> None:
+def test_server_and_file_that_contradict_are_refused(
+    script: Script, tmp_path: pathlib.Path, initialized: bool, content: dict[str, str], text: str
+) -> None:
     (tmp_path / "x").write_text(json.dumps(content))
     status(script).expect("GET", "sys/init", body={"initialized": initialized})
     with pytest.raises(ModuleFailed, match=text):
@@ -84,7 +101,15 @@ def test_an_unwritable_place_is_found_before_the_server_is_asked(script: Script,
         initialise(tmp_path / "missing" / "x")
 
 
-@pytest.mark.parametrize("options", [{"recovery_shares": 3, "recovery_threshold": 4}, {"recovery_threshold": 0}, {"recovery_shares": 3, "recovery_threshold": 1}, {"recovery_shares": 256}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"recovery_shares": 3, "recovery_threshold": 4},
+        {"recovery_threshold": 0},
+        {"recovery_shares": 3, "recovery_threshold": 1},
+        {"recovery_shares": 256},
+    ],
+)
 def test_shares_that_the_server_would_refuse_are_refused(script: Script, tmp_path: pathlib.Path, options: dict[str, int]) -> None:
     status(script)
     with pytest.raises(ModuleFailed, match="recovery_threshold is"):

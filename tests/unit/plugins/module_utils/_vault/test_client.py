@@ -15,7 +15,10 @@ from ansible_collections.resilient.platform.plugins.module_utils._errors import 
 )
 from ansible_collections.resilient.platform.plugins.module_utils._vault.client import VaultClient, new_session, normalise_url, quote
 from ansible_collections.resilient.platform.plugins.module_utils._vault.errors import NotLeader, Unavailable
-from helpers.vault import OTHER, URL, Script, script  # noqa: F401
+from helpers import vault
+from helpers.vault import OTHER, URL, Script
+
+script = vault.script
 
 
 def client(**kwargs: object) -> VaultClient:
@@ -63,7 +66,8 @@ def test_addresses_and_names_are_normalised() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"), [(400, ApiError), (401, AuthenticationError), (404, NotFound), (405, ApiError), (412, Conflict), (500, Unavailable), (503, Unavailable)]
+    ("status", "kind"),
+    [(400, ApiError), (401, AuthenticationError), (404, NotFound), (405, ApiError), (412, Conflict), (500, Unavailable), (503, Unavailable)],
 )
 def test_errors_are_typed_by_status_and_hold_the_servers_words(script: Script, status: int, kind: type[ApiError]) -> None:
     script.expect("POST", "sys/x", status, {"errors": ["first\n  thing", "second"]}, sent={"a": 1})

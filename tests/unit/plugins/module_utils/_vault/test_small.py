@@ -12,13 +12,29 @@ import pytest
 from ansible_collections.resilient.platform.plugins.module_utils._errors import Refused
 from ansible_collections.resilient.platform.plugins.module_utils._vault import argspec, files
 from ansible_collections.resilient.platform.plugins.module_utils._vault.duration import same, seconds
+from helpers import vault
 from helpers.modules import ModuleFailed, run_module
-from helpers.vault import URL, Script, script  # noqa: F401
+from helpers.vault import URL, Script
+
+script = vault.script
 
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(600, 600), ("600", 600), ("10m", 600), ("10m0s", 600), ("1h30m", 5400), ("1d", 86400), ("500ms", 0.5), ("1.5h", 5400), ("x", None), ("", None), (True, None), ("10 m", None)],
+    [
+        (600, 600),
+        ("600", 600),
+        ("10m", 600),
+        ("10m0s", 600),
+        ("1h30m", 5400),
+        ("1d", 86400),
+        ("500ms", 0.5),
+        ("1.5h", 5400),
+        ("x", None),
+        ("", None),
+        (True, None),
+        ("10 m", None),
+    ],
 )
 def test_durations(value: t.Any, expected: float | None) -> None:
     assert seconds(value) == expected
@@ -62,7 +78,7 @@ def test_json_is_written_whole_and_private(tmp_path: pathlib.Path) -> None:
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "x.json"
     files.write_json(str(path), {"a": 1})
-    monkeypatch.setattr(os, "fsync", lambda _handle: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    monkeypatch.setattr(os, "fsync", vault.full_disk)
     with pytest.raises(Refused, match="No space left") as refused:
         files.write_json(str(path), {"root_token": "hunter2"})
     assert "hunter2" not in str(refused.value)
@@ -98,7 +114,9 @@ def run(**options: t.Any) -> dict[str, t.Any]:
 
     def main() -> None:
         module = argspec.vault_spec().create_module()
-        argspec.run(module, lambda: {"url": argspec.client_from_params(module.params).url, "token_of": argspec.client_from_params(module.params).token[:3]})
+        argspec.run(
+            module, lambda: {"url": argspec.client_from_params(module.params).url, "token_of": argspec.client_from_params(module.params).token[:3]}
+        )
 
     return run_module(main, options)
 

@@ -101,7 +101,12 @@ def test_every_flipped_bit_is_found_by_the_digest_and_all_but_the_gzip_header_wi
 def test_garbage_is_a_verdict_and_no_exception(tmp_path: pathlib.Path, seed: int) -> None:
     chance = random.Random(seed)
     noise = chance.randbytes(chance.randrange(5000))
-    for data in (noise, gzip.compress(noise), pack({**snapshot_members(), "meta.json": noise}), pack(with_sums({**snapshot_members(), "state.bin": noise}))):
+    for data in (
+        noise,
+        gzip.compress(noise),
+        pack({**snapshot_members(), "meta.json": noise}),
+        pack(with_sums({**snapshot_members(), "state.bin": noise})),
+    ):
         assert put(tmp_path / "x", data).verdict == "failed"
 
 
@@ -226,7 +231,12 @@ def test_the_walk_does_not_depend_on_how_the_file_is_cut() -> None:
         for start in range(0, len(data), size):
             walker.feed(data[start : start + size])
         walker.finish()
-        assert (walker.entries, walker.kept, walker.keys_by_prefix(), walker.size) == (whole.entries, whole.kept, whole.keys_by_prefix(), len(data)), size
+        assert (walker.entries, walker.kept, walker.keys_by_prefix(), walker.size) == (
+            whole.entries,
+            whole.kept,
+            whole.keys_by_prefix(),
+            len(data),
+        ), size
     assert whole.entries == 10
     assert whole.keys_by_prefix()["/"] == 1
 
