@@ -181,17 +181,19 @@ def fetch(module: AnsibleModule, destination: destinations.Destination) -> dict[
     key, dest, expected = params["key"], params["dest"], params["expected_sha256"]
     if not os.path.isdir(os.path.dirname(os.path.abspath(dest))):
         raise Refused(f"The directory of {dest} does not exist.", hint="Create it, or give another dest.")
-    before = sha256_file(dest) if os.path.isfile(dest) else None
-    if before and expected and before[0] == expected:
-        sha256, size = before  # fetched and compared by an earlier try
+    before, size = sha256_file(dest) if os.path.isfile(dest) else (None, 0)
+    if before is not None and before == expected:
+        sha256 = before  # fetched and compared by an earlier try
     elif module.check_mode:
         sha256, size = destinations.digest_at(destination, key)
         if expected and sha256 != expected:
-            raise destinations.CopyDiffers(f"{destination.location(key)} has the SHA-256 {sha256} and not {expected}.", path=key, hint="Use another destination.")
+            raise destinations.CopyDiffers(
+                f"{destination.location(key)} has the SHA-256 {sha256} and not {expected}.", path=key, hint="Use another destination."
+            )
     else:
         sha256, size = destinations.fetch(destination, key, dest, expected)
     diff = DiffTracker()
-    changed = diff.add("sha256", before=before[0] if before else None, after=sha256)
+    changed = diff.add("sha256", before=before, after=sha256)
     copy = {
         "destination": destination.name,
         "key": key,

@@ -37,7 +37,8 @@ options:
   recovery_points:
     description:
       - What was backed up. Each has C(asset), C(kind) (V(vault_raft_snapshot) or V(zfs_snapshot)), C(id), C(taken_at) (ISO 8601), C(size_bytes),
-        C(sha256) (not for ZFS snapshots), C(details), C(newest_canary) and C(copies), each copy with C(destination), C(key), C(sha256), C(read_back_sha256), C(size_bytes).
+        C(sha256) (not for ZFS snapshots), C(details), C(newest_canary) and C(copies), each copy with C(destination), C(key), C(sha256),
+        C(read_back_sha256), C(size_bytes).
       - A file whose copy was not read back with its SHA-256 is refused.
     type: list
     elements: dict

@@ -187,7 +187,8 @@ canary:
     stores:
       description:
         - By store. After writing C(asset, written, acknowledged, newest, errors, last_error).
-        - After reading C(asset, recovered, acknowledged, lost, phantom, forged, missing, unacknowledged, newest_recovered, newest_recovered_at, rpo_seconds, verdict, reason).
+        - After reading C(asset, recovered, acknowledged, lost, phantom, forged, missing, unacknowledged, newest_recovered, newest_recovered_at,
+          rpo_seconds, verdict, reason).
       type: dict
 already_running:
   description: Whether another writer works for the run, so that this one did nothing.
@@ -315,7 +316,9 @@ def read(module: AnsibleModule, writers: t.Sequence[canary.Writer]) -> dict[str,
     }
     if (params["fail_on"] == "not_verified" and verdict != "verified") or (params["fail_on"] == "failed" and verdict == "failed"):
         reasons = "; ".join(f"{name}: {item['reason']}" for name, item in found.items() if item["reason"])
-        CanaryFailed(f"The canaries of the series {params['series']} are not what was written: {reasons}.", hint="Restore from another copy or an older recovery point.").fail(module, **result)
+        CanaryFailed(
+            f"The canaries of the series {params['series']} are not what was written: {reasons}.", hint="Restore from another copy or an older recovery point."
+        ).fail(module, **result)
     return result
 
 

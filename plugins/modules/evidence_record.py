@@ -72,8 +72,9 @@ options:
   facts:
     description:
       - What later steps and the report need; the facts of all records are merged.
-      - The report knows C(disaster) (C(declared_at), C(boottime_seconds), C(boot_id)), C(recovery_points), C(canaries), C(hardening) (C({host: {before, after}})),
-        C(not_applicable) (C({host: [{control, reason}]})) and C(not_tested) (a list of texts).
+      - The report knows C(disaster) (with C(declared_at), C(boottime_seconds) and C(boot_id); an empty one is filled in), C(recovery_points),
+        C(canaries), C(hardening) (by host, with C(before) and C(after)), C(not_applicable) (by host, a list of C(control) and C(reason)) and
+        C(not_tested) (a list of texts).
     type: dict
     default: {}
 seealso:
@@ -125,10 +126,10 @@ import dataclasses
 import typing as t
 
 from ansible_collections.resilient.platform.plugins.module_utils._argspec import ArgumentSpec
+from ansible_collections.resilient.platform.plugins.module_utils._errors import Refused
 from ansible_collections.resilient.platform.plugins.module_utils._evidence import destinations, records, run
 from ansible_collections.resilient.platform.plugins.module_utils._evidence.argspec import destinations_spec, run_module
 from ansible_collections.resilient.platform.plugins.module_utils._evidence.canonical import normalise, parse_time, utc_now
-from ansible_collections.resilient.platform.plugins.module_utils._errors import Refused
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule

@@ -40,7 +40,8 @@ options:
     description: PEM file of the Ed25519 key that signs the result of a finished run.
     type: path
   objectives:
-    description: Targets by asset, C({asset: {rto_seconds: 600, rpo_seconds: 300}}); the asset V(platform) stands for the whole.
+    description:
+      - 'Targets by asset, such as C({vault: {rto_seconds: 600, rpo_seconds: 300}}); the asset V(platform) stands for the whole.'
     type: dict
     default: {}
   fail_on:
@@ -133,9 +134,9 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
                 module.warn(f"The evidence was not pushed to {problem}")
     verdict = result["report"]["verdict"]
     if (params["fail_on"] == "not_verified" and verdict != "verified") or (params["fail_on"] == "failed" and verdict == "failed"):
-        NotVerified(
-            f"The verdict of the run is {verdict}: {'; '.join(result['report']['reasons'])}.", hint=f"See {result['report']['path']}."
-        ).fail(module, **result)
+        NotVerified(f"The verdict of the run is {verdict}: {'; '.join(result['report']['reasons'])}.", hint=f"See {result['report']['path']}.").fail(
+            module, **result
+        )
     return result
 
 

@@ -59,7 +59,8 @@ options:
       - With O(state=started) it is only looked at, so that a run does not find out at its end that it cannot be signed.
     type: path
   objectives:
-    description: Targets by asset, C({asset: {rto_seconds: 600, rpo_seconds: 300}}); the asset V(platform) stands for the whole.
+    description:
+      - 'Targets by asset, such as C({vault: {rto_seconds: 600, rpo_seconds: 300}}); the asset V(platform) stands for the whole.'
     type: dict
     default: {}
   required_checks:

@@ -92,7 +92,9 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     if verdict != "valid" and params["fail_on"] == "not_valid":
         reasons = "; ".join(f"{check['name']}: {check['actual']}" for check in checks if check["outcome"] != "passed")
         hint = "Do not rely on it; compare with the copy at a backup destination." if verdict == "invalid" else "Give what is missing and verify again."
-        EvidenceNotValid(f"The evidence in {params['run_dir']} is {verdict.replace('_', ' ')}: {reasons}.".replace("is could not verify", "could not be verified"), hint=hint).fail(module, **result)
+        EvidenceNotValid(
+            f"The evidence in {params['run_dir']} is {verdict.replace('_', ' ')}: {reasons}.".replace("is could not verify", "could not be verified"), hint=hint
+        ).fail(module, **result)
     return result
 
 

@@ -16,7 +16,7 @@ from ansible_collections.resilient.platform.plugins.module_utils._evidence.canon
 from ansible_collections.resilient.platform.plugins.module_utils._evidence.records import BOOKKEEPING, Record, merge_facts
 
 Verdict = t.Literal["verified", "failed", "could_not_verify"]
-Objectives = t.Mapping[str, t.Mapping[str, float | None]]
+Objectives = t.Mapping[str, t.Mapping[str, t.Optional[float]]]
 # The asset under which objectives of the whole platform are given.
 PLATFORM = "platform"
 # Operations that only make sense with a disaster in them.
@@ -149,7 +149,9 @@ def validate_objectives(objectives: t.Any) -> Objectives:
     checked: dict[str, dict[str, float | None]] = {}
     for asset, values in (objectives or {}).items():
         if not isinstance(values, t.Mapping) or set(values) - {"rto_seconds", "rpo_seconds"}:
-            raise Refused(f"The objectives of {asset!r} are not rto_seconds and rpo_seconds.", hint="Give objectives: {asset: {rto_seconds: 600, rpo_seconds: 300}}.")
+            raise Refused(
+                f"The objectives of {asset!r} are not rto_seconds and rpo_seconds.", hint="Give objectives: {asset: {rto_seconds: 600, rpo_seconds: 300}}."
+            )
         try:
             checked[asset] = {name: None if value is None else float(value) for name, value in values.items()}
         except (TypeError, ValueError) as exc:
@@ -168,7 +170,9 @@ def _compare(name: str, measured: float | None, target: float | None) -> tuple[s
     return "met", ""
 
 
-def _asset(name: str, rto: float | None, rpo: float | None, target: t.Mapping[str, float | None], extra: t.Mapping[str, t.Any]) -> tuple[dict[str, t.Any], list[tuple[str, str]]]:
+def _asset(
+    name: str, rto: float | None, rpo: float | None, target: t.Mapping[str, float | None], extra: t.Mapping[str, t.Any]
+) -> tuple[dict[str, t.Any], list[tuple[str, str]]]:
     findings: list[tuple[str, str]] = []
     row: dict[str, t.Any] = {"asset": name, **extra}
     for kind, measured in (("rto", rto), ("rpo", rpo)):

@@ -51,7 +51,9 @@ def load_key(path: str) -> bytes:
         with open(path, "rb") as handle:
             key = handle.read().strip()
     except OSError as exc:
-        raise Refused(f"Cannot read the canary key {path}: {exc.strerror}.", hint="Create one with the role resilient.platform.evidence, tasks_from: keys.") from exc
+        raise Refused(
+            f"Cannot read the canary key {path}: {exc.strerror}.", hint="Create one with the role resilient.platform.evidence, tasks_from: keys."
+        ) from exc
     if len(key) < 16:
         raise Refused(f"The canary key {path} is shorter than 16 bytes.", hint="Create one with: openssl rand -hex 32.")
     return key
@@ -170,7 +172,9 @@ class Writer:
         self.known.acknowledged[sequence] = record["time"]
         self.written.append(record)
 
-    def keep_writing(self, interval: float, stop: t.Callable[[], bool], clock: t.Callable[[], float] = time.monotonic, sleep: t.Callable[[float], None] = time.sleep) -> None:
+    def keep_writing(
+        self, interval: float, stop: t.Callable[[], bool], clock: t.Callable[[], float] = time.monotonic, sleep: t.Callable[[float], None] = time.sleep
+    ) -> None:
         """Write a record every *interval* seconds until *stop* says so."""
         due = clock()
         while not stop():

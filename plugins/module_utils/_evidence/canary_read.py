@@ -102,9 +102,7 @@ def judge(found: Found, known: canary.Acknowledgements, disaster_at: str | None,
         minimum: Number of the newest record that the backup is known to have held.
     """
     problems = _problems(found, known, minimum)
-    counted = {
-        number: moment for number, moment in known.acknowledged.items() if disaster_at is None or parse_time(moment) <= parse_time(disaster_at)
-    }
+    counted = {number: moment for number, moment in known.acknowledged.items() if disaster_at is None or parse_time(moment) <= parse_time(disaster_at)}
     newest_at = found.present.get(found.newest)
     rpo = max(0.0, seconds_between(newest_at, disaster_at)) if newest_at and disaster_at else None
     verdict: Verdict = "failed" if problems else "verified"

@@ -58,9 +58,7 @@ def check_key(key: str) -> str:
         Refused: empty parts, ``..``, or characters that not every destination takes.
     """
     if len(key) > 900 or not all(_KEY.match(part) for part in key.split("/")):
-        raise Refused(
-            f"{key!r} cannot be a key of a backup.", hint="Use letters, digits and ._@+=- with / between the parts; no part begins with a dot."
-        )
+        raise Refused(f"{key!r} cannot be a key of a backup.", hint="Use letters, digits and ._@+=- with / between the parts; no part begins with a dot.")
     return key
 
 

@@ -68,7 +68,8 @@ details summary { cursor: pointer; color: var(--dim); }
 TEMPLATE = """\
 {% macro tag(outcome) -%}
   {%- set look = {"passed": ("good", "✓"), "verified": ("good", "✓"), "met": ("good", "✓"), "failed": ("bad", "✗"), "missed": ("bad", "✗"),
-    "skipped": ("unsure", "–"), "could_not_verify": ("unsure", "?"), "not_measured": ("unsure", "?"), "unfinished": ("unsure", "?")}.get(outcome, ("none", "")) -%}
+    "skipped": ("unsure", "–"), "could_not_verify": ("unsure", "?"),
+    "not_measured": ("unsure", "?"), "unfinished": ("unsure", "?")}.get(outcome, ("none", "")) -%}
   <span class="tag {{ look[0] }}">{{ look[1] }} {{ outcome | words }}</span>
 {%- endmacro -%}
 <!DOCTYPE html>
@@ -98,83 +99,110 @@ TEMPLATE = """\
 <div class="figures">
 {% if r.disaster %}
 <div class="figure"><span class="dim">Recovery time (RTO)</span><b>{{ r.rto_seconds | span }}</b>
-  <span class="dim">{% if platform.rto_target_seconds is not none %}target {{ platform.rto_target_seconds | span }}, {% endif %}{{ r.clock }}{{ " clock" if r.clock == "monotonic" else "" }}</span></div>
+  <span class="dim">{% if platform.rto_target_seconds is not none %}target {{ platform.rto_target_seconds | span }},
+  {% endif %}{{ r.clock }}{{ " clock" if r.clock == "monotonic" else "" }}</span></div>
 <div class="figure"><span class="dim">Data loss (RPO)</span><b>{{ r.rpo_seconds | span }}</b>
-  <span class="dim">{% if platform.rpo_target_seconds is not none %}target {{ platform.rpo_target_seconds | span }}, {% endif %}from recovered data</span></div>
+  <span class="dim">{% if platform.rpo_target_seconds is not none %}target {{ platform.rpo_target_seconds | span }},
+  {% endif %}from recovered data</span></div>
 {% endif %}
 <div class="figure"><span class="dim">Checks passed</span><b>{{ count.passed }} of {{ r.checks | length }}</b>
   <span class="dim">{{ count.failed }} failed, {{ count.skipped }} skipped</span></div>
-<div class="figure"><span class="dim">Recovery points</span><b>{{ r.recovery_points | length }}</b><span class="dim">{{ copies }} {{ "copy" if copies == 1 else "copies" }} read back</span></div>
+<div class="figure"><span class="dim">Recovery points</span><b>{{ r.recovery_points | length }}</b>
+  <span class="dim">{{ copies }} {{ "copy" if copies == 1 else "copies" }} read back</span></div>
 </div>
 
 {% if r.assets %}
 <section><h2>Objectives</h2>
-<table><thead><tr><th scope="col">Asset</th><th scope="col">RTO</th><th scope="col">RTO target</th><th scope="col"></th><th scope="col">RPO</th><th scope="col">RPO target</th><th scope="col"></th><th scope="col">Lost records</th></tr></thead>
+<table><thead><tr><th scope="col">Asset</th><th scope="col">RTO</th><th scope="col">RTO target</th><th scope="col"></th><th scope="col">RPO</th>
+  <th scope="col">RPO target</th><th scope="col"></th><th scope="col">Lost records</th></tr></thead>
 <tbody>{% for row in r.assets %}
 <tr><td data-label="Asset"><strong>{{ row.asset }}</strong></td>
-<td class="num" data-label="RTO">{{ row.rto_seconds | span }}</td><td class="num" data-label="RTO target">{{ row.rto_target_seconds | span }}</td><td data-label="RTO is">{{ tag(row.rto_result) }}</td>
-<td class="num" data-label="RPO">{{ row.rpo_seconds | span }}</td><td class="num" data-label="RPO target">{{ row.rpo_target_seconds | span }}</td><td data-label="RPO is">{{ tag(row.rpo_result) }}</td>
+<td class="num" data-label="RTO">{{ row.rto_seconds | span }}</td><td class="num" data-label="RTO target">{{ row.rto_target_seconds | span }}</td>
+  <td data-label="RTO is">{{ tag(row.rto_result) }}</td>
+<td class="num" data-label="RPO">{{ row.rpo_seconds | span }}</td><td class="num" data-label="RPO target">{{ row.rpo_target_seconds | span }}</td>
+  <td data-label="RPO is">{{ tag(row.rpo_result) }}</td>
 <td class="num" data-label="Lost records">{{ row.lost | dash }}</td></tr>{% endfor %}
 </tbody></table>
-{% if r.disaster %}<p class="dim">Disaster declared at {{ r.disaster.declared_at | moment }}. RTO ends with the last required check that became green{% if r.clock != "monotonic" %};
+{% if r.disaster %}<p class="dim">Disaster declared at {{ r.disaster.declared_at | moment }}.
+  RTO ends with the last required check that became green{% if r.clock != "monotonic" %};
  it was measured by the wall clock, because the controller was restarted or changed meanwhile{% endif %}.</p>{% endif %}
 </section>
 {% endif %}
 
 {% if timeline %}
 <section><h2>Timeline{% if r.disaster %} since the disaster{% endif %}</h2>
-{% for row in timeline %}<div class="phase"><span>{{ row.step | words }}{% if row.attempts > 1 %} <span class="dim">×{{ row.attempts }}</span>{% endif %}</span>
-<svg viewBox="0 0 1000 18" preserveAspectRatio="none" role="img" aria-label="{{ row.step }}: {{ row.seconds | span }}"><rect x="{{ row.x }}" y="3" width="{{ row.width }}" height="12" rx="2" class="{{ row.outcome }}-bar"/></svg>
+{% for row in timeline %}<div class="phase"><span>{{ row.step | words }}{% if row.attempts > 1 %}
+  <span class="dim">×{{ row.attempts }}</span>{% endif %}</span>
+<svg viewBox="0 0 1000 18" preserveAspectRatio="none" role="img" aria-label="{{ row.step }}: {{ row.seconds | span }}">
+  <rect x="{{ row.x }}" y="3" width="{{ row.width }}" height="12" rx="2" class="{{ row.outcome }}-bar"/></svg>
 <span class="time">{{ row.seconds | span }}</span></div>
 {% endfor %}<div class="phase axis"><span></span><div><span>0 s</span><span>{{ timeline_end | span }}</span></div><span></span></div>
 {% if before %}<details><summary>Before the disaster: {{ before | length }} {{ "step" if before | length == 1 else "steps" }}</summary>
-<table><thead><tr><th scope="col">Step</th><th scope="col">Began</th><th scope="col">Took</th><th scope="col"></th></tr></thead><tbody>{% for row in before %}
-<tr><td data-label="Step">{{ row.step | words }}</td><td class="num" data-label="Began">{{ row.started_at | moment }}</td><td class="num" data-label="Took">{{ row.seconds | span }}</td><td data-label="Outcome">{{ tag(row.outcome) }}</td></tr>{% endfor %}
+<table><thead><tr><th scope="col">Step</th><th scope="col">Began</th><th scope="col">Took</th><th scope="col"></th></tr></thead>
+  <tbody>{% for row in before %}
+<tr><td data-label="Step">{{ row.step | words }}</td><td class="num" data-label="Began">{{ row.started_at | moment }}</td>
+  <td class="num" data-label="Took">{{ row.seconds | span }}</td><td data-label="Outcome">{{ tag(row.outcome) }}</td></tr>{% endfor %}
 </tbody></table></details>{% endif %}
 </section>
 {% endif %}
 
 <section class="long"><h2>Recovery points</h2>
 {% if r.recovery_points %}
-<table><thead><tr><th scope="col">Asset</th><th scope="col">Recovery point</th><th scope="col">Age{% if r.disaster %} at the disaster{% endif %}</th><th scope="col">Size</th><th scope="col">SHA-256</th><th scope="col">Copies, read back</th></tr></thead>
+<table><thead><tr><th scope="col">Asset</th><th scope="col">Recovery point</th><th scope="col">Age{% if r.disaster %} at the disaster{% endif %}</th>
+  <th scope="col">Size</th><th scope="col">SHA-256</th><th scope="col">Copies, read back</th></tr></thead>
 <tbody>{% for p in r.recovery_points %}
-<tr><td data-label="Asset"><strong>{{ p.asset }}</strong><br><span class="dim">{{ p.kind | words }}</span></td><td data-label="Id"><code>{{ p.id }}</code></td>
+<tr><td data-label="Asset"><strong>{{ p.asset }}</strong><br><span class="dim">{{ p.kind | words }}</span></td>
+  <td data-label="Id"><code>{{ p.id }}</code></td>
 <td class="num" data-label="Age">{{ p.age_seconds | span }}</td><td class="num" data-label="Size">{{ p.get("size_bytes") | bytes }}</td>
-<td data-label="SHA-256">{% if p.get("sha256") %}<code title="{{ p.sha256 }}">{{ p.sha256[:16] }}…</code>{% else %}<span class="dim">by guid</span>{% endif %}</td>
-<td data-label="Copies">{% for c in p.get("copies") or [] %}<div>{{ c.destination }} {% if p.get("sha256") and c.get("read_back_sha256") == p.sha256 %}<span class="tag good">✓ equal</span>{% else %}<span class="tag none">not compared</span>{% endif %}</div>{% else %}<span class="dim">none</span>{% endfor %}</td></tr>{% endfor %}
+<td data-label="SHA-256">{% if p.get("sha256") %}<code title="{{ p.sha256 }}">{{ p.sha256[:16] }}…</code>{% else %}
+  <span class="dim">by guid</span>{% endif %}</td>
+<td data-label="Copies">{% for c in p.get("copies") or [] %}
+  <div>{{ c.destination }} {% if p.get("sha256") and c.get("read_back_sha256") == p.sha256 %}<span class="tag good">✓ equal</span>{% else %}
+  <span class="tag none">not compared</span>{% endif %}</div>{% else %}<span class="dim">none</span>{% endfor %}</td></tr>{% endfor %}
 </tbody></table>
 {% else %}<p class="dim">No recovery point is part of this run.</p>{% endif %}
 </section>
 
 {% if r.canaries %}
 <section><h2>Canaries: what came back</h2>
-<table><thead><tr><th scope="col">Store</th><th scope="col">Acknowledged</th><th scope="col">Recovered</th><th scope="col">Lost</th><th scope="col">Phantom</th><th scope="col">Newest recovered</th><th scope="col">RPO</th><th scope="col"></th></tr></thead>
+<table><thead><tr><th scope="col">Store</th><th scope="col">Acknowledged</th><th scope="col">Recovered</th><th scope="col">Lost</th>
+  <th scope="col">Phantom</th><th scope="col">Newest recovered</th><th scope="col">RPO</th><th scope="col"></th></tr></thead>
 <tbody>{% for c in r.canaries %}
-<tr><td data-label="Store"><strong>{{ c.store }}</strong></td><td class="num" data-label="Acknowledged">{{ c.acknowledged | dash }}</td><td class="num" data-label="Recovered">{{ c.recovered | dash }}</td>
+<tr><td data-label="Store"><strong>{{ c.store }}</strong></td><td class="num" data-label="Acknowledged">{{ c.acknowledged | dash }}</td>
+  <td class="num" data-label="Recovered">{{ c.recovered | dash }}</td>
 <td class="num" data-label="Lost">{{ c.lost | dash }}</td><td class="num" data-label="Phantom">{{ c.phantom | dash }}</td>
-<td class="num" data-label="Newest">{% if c.newest_recovered_at %}no. {{ c.newest_recovered | dash }}, {{ c.newest_recovered_at | moment }}{% else %}–{% endif %}</td>
-<td class="num" data-label="RPO">{{ c.rpo_seconds | span }}</td><td data-label="Verdict">{{ tag(c.verdict) }}{% if c.reason %}<br>{{ c.reason }}{% endif %}</td></tr>{% endfor %}
+<td class="num" data-label="Newest">{% if c.newest_recovered_at %}no. {{ c.newest_recovered | dash }},
+  {{ c.newest_recovered_at | moment }}{% else %}–{% endif %}</td>
+<td class="num" data-label="RPO">{{ c.rpo_seconds | span }}</td><td data-label="Verdict">{{ tag(c.verdict) }}{% if c.reason %}
+  <br>{{ c.reason }}{% endif %}</td></tr>{% endfor %}
 </tbody></table>
-<p class="dim">Numbered, timed and authenticated records, written until the disaster; their acknowledgements lie outside the stores. What is recovered must be a prefix of what was acknowledged.
+<p class="dim">Numbered, timed and authenticated records, written until the disaster; their acknowledgements lie outside the stores.
+  What is recovered must be a prefix of what was acknowledged.
 {%- if r.canary_skew_seconds is not none %} The newest records of the stores lie {{ r.canary_skew_seconds | span }} apart.{% endif %}</p>
 </section>
 {% endif %}
 
 <section class="long"><h2>Checks</h2>
 {% if r.checks %}
-<table><thead><tr><th scope="col">Step</th><th scope="col">Check</th><th scope="col">Outcome</th><th scope="col">Expected</th><th scope="col">Actual</th><th scope="col">Took</th></tr></thead>
+<table><thead><tr><th scope="col">Step</th><th scope="col">Check</th><th scope="col">Outcome</th><th scope="col">Expected</th>
+  <th scope="col">Actual</th><th scope="col">Took</th></tr></thead>
 <tbody>{% for c in r.checks %}
-<tr><td data-label="Step">{{ c.step | words }}</td><td data-label="Check">{{ c.check | words }}{% if c.asset %} <span class="dim">of {{ c.asset }}</span>{% endif %}{% if not c.required %} <span class="dim">(not required)</span>{% endif %}</td>
-<td data-label="Outcome">{{ tag(c.outcome) }}</td><td data-label="Expected">{{ c.expected | text }}</td><td data-label="Actual">{{ c.actual | text }}</td><td class="num" data-label="Took">{{ c.duration_seconds | span }}</td></tr>{% endfor %}
+<tr><td data-label="Step">{{ c.step | words }}</td><td data-label="Check">{{ c.check | words }}{% if c.asset %}
+  <span class="dim">of {{ c.asset }}</span>{% endif %}{% if not c.required %} <span class="dim">(not required)</span>{% endif %}</td>
+<td data-label="Outcome">{{ tag(c.outcome) }}</td><td data-label="Expected">{{ c.expected | text }}</td>
+  <td data-label="Actual">{{ c.actual | text }}</td><td class="num" data-label="Took">{{ c.duration_seconds | span }}</td></tr>{% endfor %}
 </tbody></table>
 {% else %}<p class="dim">No check was made.</p>{% endif %}
-{% if r.earlier_failures %}<p><strong>Failed first, then repeated:</strong></p><ul>{% for c in r.earlier_failures %}<li>{{ c.time | moment }} {{ c.step }}: {{ c.check }}{% if c.asset %} of {{ c.asset }}{% endif %}: {{ c.actual | text }}</li>{% endfor %}</ul>{% endif %}
+{% if r.earlier_failures %}<p><strong>Failed first, then repeated:</strong></p><ul>{% for c in r.earlier_failures %}
+<li>{{ c.time | moment }} {{ c.step }}: {{ c.check }}{% if c.asset %} of {{ c.asset }}{% endif %}:
+  {{ c.actual | text }}</li>{% endfor %}</ul>{% endif %}
 </section>
 
 {% if hardening %}
 <section><h2>Hardening index</h2>
 <table><thead><tr><th scope="col">Host</th><th scope="col">Before</th><th scope="col">After</th></tr></thead><tbody>{% for row in hardening %}
-<tr><td data-label="Host"><strong>{{ row.host }}</strong></td><td class="num" data-label="Before">{{ row.before | dash }}</td><td class="num" data-label="After">{{ row.after | dash }}</td></tr>{% endfor %}
+<tr><td data-label="Host"><strong>{{ row.host }}</strong></td><td class="num" data-label="Before">{{ row.before | dash }}</td>
+  <td class="num" data-label="After">{{ row.after | dash }}</td></tr>{% endfor %}
 </tbody></table>
 <p class="dim">Measured by an independent auditor (lynis), 0 to 100.</p></section>
 {% endif %}
@@ -184,16 +212,20 @@ TEMPLATE = """\
 {% if r.not_tested %}<ul>{% for item in r.not_tested %}<li>{{ item | text }}</li>{% endfor %}</ul>{% endif %}
 {% if r.skipped or r.not_applicable %}
 <table><thead><tr><th scope="col">Where</th><th scope="col">What</th><th scope="col">Why</th></tr></thead><tbody>
-{% for c in r.skipped %}<tr><td data-label="Where">{{ c.asset or c.step }}</td><td data-label="What">{{ c.check | words }}</td><td data-label="Why">{{ c.actual | text }}</td></tr>{% endfor %}
-{% for n in r.not_applicable %}<tr><td data-label="Where">{{ n.host }}</td><td data-label="What">{{ n.control }}</td><td data-label="Why">{{ n.reason }}</td></tr>{% endfor %}
+{% for c in r.skipped %}<tr><td data-label="Where">{{ c.asset or c.step }}</td><td data-label="What">{{ c.check | words }}</td>
+  <td data-label="Why">{{ c.actual | text }}</td></tr>{% endfor %}
+{% for n in r.not_applicable %}<tr><td data-label="Where">{{ n.host }}</td><td data-label="What">{{ n.control }}</td>
+  <td data-label="Why">{{ n.reason }}</td></tr>{% endfor %}
 </tbody></table>{% endif %}
 {% else %}<p class="dim">Nothing was skipped or called not applicable. What no check names was not tested.</p>{% endif %}
 </section>
 
 {% if r.history %}
 <section><h2>Earlier runs</h2>
-<table><thead><tr><th scope="col">Ended</th><th scope="col">Verdict</th><th scope="col">RTO</th><th scope="col">RPO</th></tr></thead><tbody>{% for h in r.history | reverse %}
-<tr><td class="num" data-label="Ended">{{ h.ended_at | moment }}</td><td data-label="Verdict">{{ tag(h.verdict) }}</td><td class="num" data-label="RTO">{{ h.rto_seconds | span }}</td><td class="num" data-label="RPO">{{ h.rpo_seconds | span }}</td></tr>{% endfor %}
+<table><thead><tr><th scope="col">Ended</th><th scope="col">Verdict</th><th scope="col">RTO</th><th scope="col">RPO</th></tr></thead>
+  <tbody>{% for h in r.history | reverse %}
+<tr><td class="num" data-label="Ended">{{ h.ended_at | moment }}</td><td data-label="Verdict">{{ tag(h.verdict) }}</td>
+  <td class="num" data-label="RTO">{{ h.rto_seconds | span }}</td><td class="num" data-label="RPO">{{ h.rpo_seconds | span }}</td></tr>{% endfor %}
 </tbody></table></section>
 {% endif %}
 
@@ -202,9 +234,12 @@ TEMPLATE = """\
 <pre>{{ r.evidence.sha256 }}</pre>
 <p>Verify it with the public half of the signing key, by the collection's verifier or by any tool that knows DSSE:</p>
 <pre>python3 plugins/module_utils/_evidence/verify.py {{ r.run.id }} --public-key signing.pub.pem</pre>
-<pre>cosign verify-blob-attestation --insecure-ignore-tlog --key signing.pub.pem --type https://in-toto.io/attestation/test-result/v0.1 --signature evidence.dsse.json evidence.jsonl</pre>
-{% if r.run.controller %}<p class="dim">Controller: {% for name, value in r.run.controller | dictsort if value %}{{ name | words }} {{ value }}{{ ", " if not loop.last }}{% endfor %}.</p>{% endif %}
-{% if r.run.previous %}<p class="dim">Follows the run <code>{{ r.run.previous.id }}</code> (log SHA-256 <code>{{ r.run.previous.log_sha256 }}</code>).</p>{% endif %}
+<pre>cosign verify-blob-attestation --insecure-ignore-tlog --key signing.pub.pem \\
+  --type https://in-toto.io/attestation/test-result/v0.1 --signature evidence.dsse.json evidence.jsonl</pre>
+{% if r.run.controller %}<p class="dim">Controller:
+  {% for name, value in r.run.controller | dictsort if value %}{{ name | words }} {{ value }}{{ ", " if not loop.last }}{% endfor %}.</p>{% endif %}
+{% if r.run.previous %}<p class="dim">Follows the run <code>{{ r.run.previous.id }}</code>
+  (log SHA-256 <code>{{ r.run.previous.log_sha256 }}</code>).</p>{% endif %}
 </section>
 </main>
 </body>

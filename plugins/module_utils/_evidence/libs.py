@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 from ansible.module_utils.basic import missing_required_lib
-
 from ansible_collections.resilient.platform.plugins.module_utils._errors import PlatformError
 
 

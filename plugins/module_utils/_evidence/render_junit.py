@@ -31,7 +31,9 @@ def _clean(value: t.Any) -> str:
 
 def _case(suite: ET.Element, check: t.Mapping[str, t.Any]) -> None:
     asset = f"{check['asset']}: " if check["asset"] else ""
-    case = ET.SubElement(suite, "testcase", classname=_clean(check["step"]), name=_clean(f"{asset}{check['check']}"), time=f"{check['duration_seconds'] or 0:.3f}")
+    case = ET.SubElement(
+        suite, "testcase", classname=_clean(check["step"]), name=_clean(f"{asset}{check['check']}"), time=f"{check['duration_seconds'] or 0:.3f}"
+    )
     said = f"expected {_clean(check['expected'])}, got {_clean(check['actual'])}" if check["expected"] is not None else _clean(check["actual"])
     if check["outcome"] == "failed" and check["required"]:
         ET.SubElement(case, "failure", message=said)

@@ -13,7 +13,7 @@ import typing as t
 from ansible_collections.resilient.platform.plugins.module_utils._evidence.canonical import parse_time
 
 _PREFIX = "resilient_platform_"
-Sample = tuple[dict[str, t.Any], float | int | None]
+Sample = tuple[dict[str, t.Any], t.Optional[float]]
 
 
 def _label(value: t.Any) -> str:
@@ -44,16 +44,30 @@ def render(report: t.Mapping[str, t.Any]) -> bytes:
         _family("run_verified", "1 if the verdict is verified, 0 if it failed or could not be verified.", [(base, int(good))]),
         _family("run_end_timestamp_seconds", "When the newest run ended.", [(base, ended)]),
         _family("run_verified_timestamp_seconds", "When the newest run ended, if its verdict is verified.", [(base, ended if good else None)]),
-        _family("rto_seconds", "Measured time from the disaster to the last required check that became green.", [(labels, row["rto_seconds"]) for labels, row in assets]),
+        _family(
+            "rto_seconds",
+            "Measured time from the disaster to the last required check that became green.",
+            [(labels, row["rto_seconds"]) for labels, row in assets],
+        ),
         _family("rto_target_seconds", "Objective for the recovery time.", [(labels, row["rto_target_seconds"]) for labels, row in assets]),
         _family("rpo_seconds", "Measured time from the newest recovered canary to the disaster.", [(labels, row["rpo_seconds"]) for labels, row in assets]),
         _family("rpo_target_seconds", "Objective for the loss of data.", [(labels, row["rpo_target_seconds"]) for labels, row in assets]),
-        _family("phase_duration_seconds", "Duration of a step.", [({**base, "step": row["step"], "after_disaster": str(row["after_disaster"]).lower()}, row["seconds"]) for row in report["phases"]]),
-        _family("checks", "Number of checks by outcome.", [({**base, "outcome": outcome}, outcomes.count(outcome)) for outcome in ("passed", "failed", "skipped")]),
+        _family(
+            "phase_duration_seconds",
+            "Duration of a step.",
+            [({**base, "step": row["step"], "after_disaster": str(row["after_disaster"]).lower()}, row["seconds"]) for row in report["phases"]],
+        ),
+        _family(
+            "checks", "Number of checks by outcome.", [({**base, "outcome": outcome}, outcomes.count(outcome)) for outcome in ("passed", "failed", "skipped")]
+        ),
         _family("canary_recovered", "Canaries that were found again.", [(labels, row.get("recovered")) for labels, row in stores]),
         _family("canary_lost", "Acknowledged canaries that were not found again.", [(labels, row.get("lost")) for labels, row in stores]),
         _family("canary_phantom", "Canaries that were found and never written.", [(labels, row.get("phantom")) for labels, row in stores]),
         _family("recovery_point_size_bytes", "Size of a recovery point.", [(labels, point.get("size_bytes")) for labels, point in points]),
-        _family("recovery_point_taken_timestamp_seconds", "When a recovery point was taken.", [(labels, parse_time(point["taken_at"]).timestamp()) for labels, point in points]),
+        _family(
+            "recovery_point_taken_timestamp_seconds",
+            "When a recovery point was taken.",
+            [(labels, parse_time(point["taken_at"]).timestamp()) for labels, point in points],
+        ),
     ]
     return "".join(f"{line}\n" for family in families for line in family).encode("utf-8")

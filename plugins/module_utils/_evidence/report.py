@@ -15,8 +15,8 @@ import typing as t
 from ansible_collections.resilient.platform.plugins.module_utils._errors import Refused
 from ansible_collections.resilient.platform.plugins.module_utils._evidence import records, render_html, render_junit, render_metrics, run, signing
 from ansible_collections.resilient.platform.plugins.module_utils._evidence.assess import Assessment, Objectives, age_seconds, assess, plan_of
-from ansible_collections.resilient.platform.plugins.module_utils._evidence.canonical import canonical, pretty, sha256_file, sha256_hex, write_atomically
 from ansible_collections.resilient.platform.plugins.module_utils._evidence.canary_read import skew_seconds
+from ansible_collections.resilient.platform.plugins.module_utils._evidence.canonical import canonical, pretty, sha256_file, sha256_hex, write_atomically
 
 if t.TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

@@ -293,9 +293,7 @@ def push(run_dir: str, destinations: t.Sequence[Destination]) -> tuple[list[dict
     log = records.read_log(run_dir)
     run = records.merge_facts(log)["run"]
     prefix = f"{remote_prefix(run['environment'], run['operation'])}{log[0]['run']}/"
-    names = sorted(
-        name for name in os.listdir(run_dir) if not name.startswith(".") and name not in (lock.LOCK_NAME, ENVELOPE_NAME) and name.endswith(_PUSHED)
-    )
+    names = sorted(name for name in os.listdir(run_dir) if not name.startswith(".") and name not in (lock.LOCK_NAME, ENVELOPE_NAME) and name.endswith(_PUSHED))
     if os.path.exists(os.path.join(run_dir, ENVELOPE_NAME)):
         names.append(ENVELOPE_NAME)  # last: its presence says that the run is complete there
     done: list[dict[str, t.Any]] = []

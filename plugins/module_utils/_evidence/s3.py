@@ -172,7 +172,9 @@ def _pool(options: t.Mapping[str, t.Any]) -> urllib3.PoolManager:
     if ca_path and not os.path.exists(ca_path):
         raise Refused(f"The CA file {ca_path} of the destination {options['name']!r} does not exist.", hint="Give the PEM file of the CA as ca_path.")
     verify = options.get("validate_certs", True)
-    context = ssl.create_default_context(cafile=ca_path if ca_path and os.path.isfile(ca_path) else None, capath=ca_path if ca_path and os.path.isdir(ca_path) else None)
+    context = ssl.create_default_context(
+        cafile=ca_path if ca_path and os.path.isfile(ca_path) else None, capath=ca_path if ca_path and os.path.isdir(ca_path) else None
+    )
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

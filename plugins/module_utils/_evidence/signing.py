@@ -44,7 +44,9 @@ def _read(path: str, what: str) -> bytes:
         with open(path, "rb") as handle:
             return handle.read()
     except OSError as exc:
-        raise Refused(f"Cannot read the {what} {path}: {exc.strerror}.", hint="Create a pair with the role resilient.platform.evidence, tasks_from: keys.") from exc
+        raise Refused(
+            f"Cannot read the {what} {path}: {exc.strerror}.", hint="Create a pair with the role resilient.platform.evidence, tasks_from: keys."
+        ) from exc
 
 
 def load_private_key(path: str) -> Ed25519PrivateKey:

@@ -101,7 +101,7 @@ def check_signature(run_dir: str, public_key: str) -> tuple[dict[str, t.Any], st
         raise Invalid(PAYLOAD_TYPE, f"payloadType {envelope['payloadType']!r} or a payload that is encoded in another way")
     own = hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
     if names and own not in names:
-        raise Invalid(f"a signature by the key {own[:16]}…", f"a signature by {', '.join(sorted(str(name)[:16] for name in names))}…: not signed by this key")
+        raise Invalid(f"a signature by the key {own[:16]}…", f"signed by {', '.join(sorted(str(name)[:16] for name in names))}…: not signed by this key")
     kind = PAYLOAD_TYPE.encode()
     signed = b"DSSEv1 " + str(len(kind)).encode() + b" " + kind + b" " + str(len(payload)).encode() + b" " + payload
     for signature in signatures:
@@ -198,7 +198,9 @@ def _nothing_failed(records: t.Sequence[t.Mapping[str, t.Any]]) -> None:
     newest = {(record["step"], record["check"], record["asset"]): record for record in records}.values()
     for record in newest:
         if record["required"] and record["outcome"] in ("failed", "skipped"):
-            raise Invalid("no required check that failed or was skipped", f"{record['step']}/{record['check']} in record {record['sequence']}: {record['outcome']}")
+            raise Invalid(
+                "no required check that failed or was skipped", f"{record['step']}/{record['check']} in record {record['sequence']}: {record['outcome']}"
+            )
     if not any(record["data"] and record["outcome"] == "passed" for record in newest):
         raise Invalid("a check on data that passed", "none, and the report says verified")
 
@@ -267,14 +269,17 @@ def main(arguments: t.Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     verdict, checks = verify(options.run_dir, options.public_key)
     if options.json:
-        print(json.dumps({"verdict": verdict, "checks": checks}, indent=2))
+        lines = [json.dumps({"verdict": verdict, "checks": checks}, indent=2)]
     else:
-        for check in checks:
-            wanted = f" (expected: {check['expected']})" if check["expected"] else ""
-            print(f"{check['outcome']:7} {check['name']}: {check['actual']}{wanted}")
-        print(verdict.replace("_", " "))
+        lines = [_line(check) for check in checks] + [verdict.replace("_", " ")]
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
     return EXIT[verdict]
 
 
+def _line(check: Check) -> str:
+    wanted = f" (expected: {check['expected']})" if check["expected"] else ""
+    return f"{check['outcome']:7} {check['name']}: {check['actual']}{wanted}"
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

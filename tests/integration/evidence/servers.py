@@ -100,7 +100,11 @@ def seaweed(directory: pathlib.Path) -> tuple[Server, dict[str, t.Any]]:
     cert, key = certificate(directory, "s3")
     identities = {
         "identities": [
-            {"name": "all", "credentials": [{"accessKey": "EVIDENCEKEY", "secretKey": "evidence-secret-of-the-test"}], "actions": ["Admin", "Read", "Write", "List"]},
+            {
+                "name": "all",
+                "credentials": [{"accessKey": "EVIDENCEKEY", "secretKey": "evidence-secret-of-the-test"}],
+                "actions": ["Admin", "Read", "Write", "List"],
+            },
             {"name": "reader", "credentials": [{"accessKey": "READERKEY", "secretKey": "reader-secret-of-the-test"}], "actions": ["Read", "List"]},
         ]
     }

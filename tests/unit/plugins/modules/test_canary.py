@@ -94,7 +94,12 @@ def test_read_adds_records_of_each_store_to_the_evidence(args: Args, tmp_path: p
 
 @pytest.mark.parametrize(
     ("remove", "fail_on", "fails"),
-    [("a/canary/s1.jsonl", "failed", True), ("a/canary/s1.jsonl", "never", False), ("run/canary-files.jsonl", "failed", False), ("run/canary-files.jsonl", "not_verified", True)],
+    [
+        ("a/canary/s1.jsonl", "failed", True),
+        ("a/canary/s1.jsonl", "never", False),
+        ("run/canary-files.jsonl", "failed", False),
+        ("run/canary-files.jsonl", "not_verified", True),
+    ],
 )
 def test_read_fails_the_task_only_on_request(args: Args, tmp_path: pathlib.Path, remove: str, fail_on: str, fails: bool) -> None:
     act(args, "write", count=2)

@@ -41,7 +41,28 @@ def test_begin_record_finish_verify(args: Args, keys: tuple[str, str]) -> None:
     begun = start(args)["run"]
     record(begun["dir"], data=True, asset="vault", expected="a", actual="a")
     record(begun["dir"], check="declared", outcome="info", facts={"disaster": {}})
-    record(begun["dir"], step="prove", check="canary", data=True, asset="vault", facts={"canaries": {"vault": {"rpo_seconds": 1.0, "verdict": "verified", "recovered": 1, "lost": 0, "phantom": 0, "acknowledged": 1, "newest_recovered": 1, "newest_recovered_at": None, "reason": ""}}})
+    record(
+        begun["dir"],
+        step="prove",
+        check="canary",
+        data=True,
+        asset="vault",
+        facts={
+            "canaries": {
+                "vault": {
+                    "rpo_seconds": 1.0,
+                    "verdict": "verified",
+                    "recovered": 1,
+                    "lost": 0,
+                    "phantom": 0,
+                    "acknowledged": 1,
+                    "newest_recovered": 1,
+                    "newest_recovered_at": None,
+                    "reason": "",
+                }
+            }
+        },
+    )
     record(begun["dir"], check="step_finished")
     resumed = start(args)
     assert resumed["run"]["resumed"] and resumed["run"]["steps_done"] == ["backup"] and "boot_id" in resumed["run"]["facts"]["disaster"]
@@ -194,7 +215,9 @@ def test_report_is_idempotent_and_check_mode_predicts_it(args: Args, keys: tuple
     assert run_module(evidence_report.main, report, check=True)["changed"]
 
 
-@pytest.mark.parametrize(("fail_on", "outcome", "fails"), [("never", "failed", False), ("failed", "failed", True), ("failed", "skipped", False), ("not_verified", "skipped", True)])
+@pytest.mark.parametrize(
+    ("fail_on", "outcome", "fails"), [("never", "failed", False), ("failed", "failed", True), ("failed", "skipped", False), ("not_verified", "skipped", True)]
+)
 def test_report_fails_the_task_only_on_request(args: Args, fail_on: str, outcome: str, fails: bool) -> None:
     begun = start(args)["run"]
     record(begun["dir"], outcome=outcome)

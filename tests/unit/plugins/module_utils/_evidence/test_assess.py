@@ -11,7 +11,9 @@ from ansible_collections.resilient.platform.plugins.module_utils._evidence.asses
 START = 1000.0
 
 
-def record(seconds: float, step: str, check: str, outcome: str = "passed", *, boot: str | None = "b1", wall: float | None = None, **fields: t.Any) -> dict[str, t.Any]:
+def record(
+    seconds: float, step: str, check: str, outcome: str = "passed", *, boot: str | None = "b1", wall: float | None = None, **fields: t.Any
+) -> dict[str, t.Any]:
     """A record *seconds* after the beginning; by the wall clock *wall* seconds."""
     moment = seconds if wall is None else wall
     return {
@@ -22,11 +24,21 @@ def record(seconds: float, step: str, check: str, outcome: str = "passed", *, bo
 
 
 BEGIN = record(0, "run", "run_started", "info", facts={"run": {"environment": "lab", "operation": "dr_drill", "required_checks": []}})
-DISASTER = record(100, "disaster", "declared", "info", facts={"disaster": {"declared_at": "2026-11-21T05:01:40.000000Z", "boottime_seconds": START + 100, "boot_id": "b1"}})
+DISASTER = record(
+    100, "disaster", "declared", "info", facts={"disaster": {"declared_at": "2026-11-21T05:01:40.000000Z", "boottime_seconds": START + 100, "boot_id": "b1"}}
+)
 
 
 def canary(seconds: float, rpo: float | None = 5.0, store: str = "vault", outcome: str = "passed", **fields: t.Any) -> dict[str, t.Any]:
-    found = {"asset": store, "rpo_seconds": rpo, "lost": 2, "phantom": 0, "recovered": 8, "acknowledged": 10, "newest_recovered_at": "2026-11-21T05:01:35.000000Z"}
+    found = {
+        "asset": store,
+        "rpo_seconds": rpo,
+        "lost": 2,
+        "phantom": 0,
+        "recovered": 8,
+        "acknowledged": 10,
+        "newest_recovered_at": "2026-11-21T05:01:35.000000Z",
+    }
     return record(seconds, "prove", "canary", outcome, asset=store, data=True, facts={"canaries": {store: found}}, **fields)
 
 
@@ -39,7 +51,15 @@ def row(judged: t.Any, asset: str) -> dict[str, t.Any]:
 
 
 def test_rto_is_to_the_last_required_check_that_became_green() -> None:
-    log = [BEGIN, DISASTER, record(150, "rebuild", "ssh"), canary(160), record(190, "prove", "write", asset="vault"), record(500, "report", "pretty", required=False), record(600, "run", "run_finished", "info")]
+    log = [
+        BEGIN,
+        DISASTER,
+        record(150, "rebuild", "ssh"),
+        canary(160),
+        record(190, "prove", "write", asset="vault"),
+        record(500, "report", "pretty", required=False),
+        record(600, "run", "run_finished", "info"),
+    ]
     judged = assess(log, {})
     assert (judged.verdict, judged.rto_seconds, judged.rpo_seconds, judged.clock) == ("verified", 90, 5, "monotonic")
     assert row(judged, "vault")["rto_seconds"] == 90 and row(judged, "vault")["lost"] == 2
@@ -57,7 +77,14 @@ def test_rto_by_the_wall_clock_after_a_restart_and_it_says_so(boot: str | None) 
 
 
 def test_check_made_again_after_the_disaster_counts_for_its_newest_outcome() -> None:
-    log = [BEGIN, record(50, "harden", "index", asset="vault"), DISASTER, record(150, "harden", "index", "failed", asset="vault"), record(170, "harden", "index", asset="vault"), canary(160)]
+    log = [
+        BEGIN,
+        record(50, "harden", "index", asset="vault"),
+        DISASTER,
+        record(150, "harden", "index", "failed", asset="vault"),
+        record(170, "harden", "index", asset="vault"),
+        canary(160),
+    ]
     judged = assess(log, {})
     assert (judged.verdict, judged.rto_seconds) == ("verified", 70)
 
@@ -159,7 +186,9 @@ def test_same_step_before_and_after_the_disaster_is_two_phases() -> None:
         BEGIN, record(10, "harden", "step_started", "info"), record(40, "harden", "step_finished"), DISASTER,
         record(110, "harden", "step_started", "info"), record(120, "harden", "step_started", "info"), record(150, "harden", "step_finished"), canary(160),
     ]  # fmt: skip
-    found = [(item["step"], item["after_disaster"], item["seconds"], item["offset_seconds"], item["outcome"], item["attempts"]) for item in assess(log, {}).phases]
+    found = [
+        (item["step"], item["after_disaster"], item["seconds"], item["offset_seconds"], item["outcome"], item["attempts"]) for item in assess(log, {}).phases
+    ]
     assert found[0] == ("harden", False, 30, None, "passed", 1)
     assert found[2] == ("harden", True, 40, 10, "passed", 2)
 

@@ -75,7 +75,10 @@ def test_absent_key(nas: DirectoryDestination) -> None:
         list(nas.read(KEY))
 
 
-@pytest.mark.parametrize(("error", "kind"), [(PermissionError(13, "Permission denied"), PermissionDenied), (OSError(5, "Input/output error"), ApiError), (FileNotFoundError(2, "gone"), NotFound)])
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [(PermissionError(13, "Permission denied"), PermissionDenied), (OSError(5, "Input/output error"), ApiError), (FileNotFoundError(2, "gone"), NotFound)],
+)
 def test_errors_of_the_system_are_typed(nas: DirectoryDestination, monkeypatch: pytest.MonkeyPatch, error: OSError, kind: type[ApiError]) -> None:
     def refuse(*_args: t.Any, **_kwargs: t.Any) -> t.NoReturn:
         raise error

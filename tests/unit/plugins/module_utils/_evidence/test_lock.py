@@ -121,7 +121,10 @@ def test_play_is_the_first_of_its_forks(tmp_path: pathlib.Path) -> None:
 
 
 def test_note_without_proc(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: str) -> t.NoReturn:
+        raise OSError(2, path)
+
     monkeypatch.setattr(lock, "_stat", lambda pid: None)
-    monkeypatch.setattr(os, "readlink", lambda path: (_ for _ in ()).throw(OSError()))
+    monkeypatch.setattr(os, "readlink", refuse)
     mine = lock.myself()
     assert mine["started"] == 0 and mine["pid_namespace"] == ""

@@ -122,7 +122,9 @@ def test_absent_log_is_an_error(tmp_path: pathlib.Path) -> None:
         records.read_log(str(tmp_path))
 
 
-@pytest.mark.parametrize("entry", [Entry("", "c", "info"), Entry("s", "", "info"), Entry("s", "c", "info", actual=float("nan")), Entry("s", "c", "info", actual=b"x")])
+@pytest.mark.parametrize(
+    "entry", [Entry("", "c", "info"), Entry("s", "", "info"), Entry("s", "c", "info", actual=float("nan")), Entry("s", "c", "info", actual=b"x")]
+)
 def test_entry_that_is_no_record_is_refused_before_the_first_write(tmp_path: pathlib.Path, entry: Entry) -> None:
     with pytest.raises(Refused):
         records.append(str(tmp_path), "r1", [Entry("s", "good", "info"), entry])
@@ -136,7 +138,12 @@ def test_facts_are_merged_and_lists_replaced(tmp_path: pathlib.Path) -> None:
 
 
 def test_step_is_done_when_it_finished_well(tmp_path: pathlib.Path) -> None:
-    for step, check, outcome in [("a", "step_finished", "passed"), ("b", "step_finished", "failed"), ("c", "step_started", "info"), ("a", "step_finished", "passed")]:
+    for step, check, outcome in [
+        ("a", "step_finished", "passed"),
+        ("b", "step_finished", "failed"),
+        ("c", "step_started", "info"),
+        ("a", "step_finished", "passed"),
+    ]:
         records.append(str(tmp_path), "r1", [Entry(step, check, t.cast(records.Outcome, outcome))])
     assert records.steps_done(records.read_log(str(tmp_path))) == ["a"]
 

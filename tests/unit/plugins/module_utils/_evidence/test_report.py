@@ -14,7 +14,16 @@ import xml.etree.ElementTree as ET
 import jsonschema
 import pytest
 from ansible_collections.resilient.platform.plugins.module_utils._errors import Refused
-from ansible_collections.resilient.platform.plugins.module_utils._evidence import manifest, records, render_html, render_junit, render_metrics, report, run, signing
+from ansible_collections.resilient.platform.plugins.module_utils._evidence import (
+    manifest,
+    records,
+    render_html,
+    render_junit,
+    render_metrics,
+    report,
+    run,
+    signing,
+)
 from ansible_collections.resilient.platform.plugins.module_utils._evidence.canonical import utc_now
 from ansible_collections.resilient.platform.plugins.module_utils._evidence.records import Entry
 
@@ -33,13 +42,25 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
 def rich_run(directory: pathlib.Path, private: str) -> tuple[pathlib.Path, report.Report]:
     """A drill with something of everything, in which much went wrong, and with text that is hostile to formats."""
     good_run(directory, private, OBJECTIVES)
-    begun, _problems = run.begin(wanted(directory, required_checks=[{"check": "canary", "asset": "files", "data": True}], facts={"controller": {"user": "me", "awx_job": None}}), [])
-    zfs = {"asset": "files", "kind": "zfs_snapshot", "id": "tank/files@1", "taken_at": POINT["taken_at"], "size_bytes": None, "sha256": None, "details": {"guid": "1"}}
+    begun, _problems = run.begin(
+        wanted(directory, required_checks=[{"check": "canary", "asset": "files", "data": True}], facts={"controller": {"user": "me", "awx_job": None}}), []
+    )
+    zfs = {
+        "asset": "files",
+        "kind": "zfs_snapshot",
+        "id": "tank/files@1",
+        "taken_at": POINT["taken_at"],
+        "size_bytes": None,
+        "sha256": None,
+        "details": {"guid": "1"},
+    }
     before = [
         Entry("provision", "step_started", "info"),
         Entry("provision", "step_finished", "passed"),
         Entry("backup", "read_back", "passed", asset="vault", data=True, expected={"sha256": "a"}, actual={"sha256": "a"}, duration_seconds=0.25),
-        Entry("backup", "manifest", "info", facts={"recovery_points": [POINT, zfs], "hardening": {"vault-1": {"before": 63, "after": {"index": 87}}, "odd": 1}}),
+        Entry(
+            "backup", "manifest", "info", facts={"recovery_points": [POINT, zfs], "hardening": {"vault-1": {"before": 63, "after": {"index": 87}}, "odd": 1}}
+        ),
     ]
     add(begun.dir, *before)
     add(begun.dir, Entry("disaster", "declared", "info", facts={"disaster": {"declared_at": utc_now(), **records.read_clock()}}))
@@ -49,8 +70,28 @@ def rich_run(directory: pathlib.Path, private: str) -> tuple[pathlib.Path, repor
         Entry("rebuild", "guest", "passed", asset="vault-1", expected="answers", actual="answers"),
         Entry("rebuild", "step_finished", "passed"),
         Entry("prove", "canary", "passed", asset="vault", data=True, facts={"canaries": {"vault": CANARY}}),
-        Entry("prove", "canary", "skipped", asset="files", data=True, actual="no answer", facts={"canaries": {"files": {**CANARY, "asset": "files", "verdict": "could_not_verify", "reason": NASTY, "rpo_seconds": None, "newest_recovered_at": None}}}),
-        Entry("prove", "auditd", "skipped", required=False, asset="vault-1", actual="a container has no audit", facts={"not_applicable": {"vault-1": [{"control": "time sync", "reason": "container"}]}, "not_tested": ["failover of the NAS", NASTY]}),
+        Entry(
+            "prove",
+            "canary",
+            "skipped",
+            asset="files",
+            data=True,
+            actual="no answer",
+            facts={
+                "canaries": {
+                    "files": {**CANARY, "asset": "files", "verdict": "could_not_verify", "reason": NASTY, "rpo_seconds": None, "newest_recovered_at": None}
+                }
+            },
+        ),
+        Entry(
+            "prove",
+            "auditd",
+            "skipped",
+            required=False,
+            asset="vault-1",
+            actual="a container has no audit",
+            facts={"not_applicable": {"vault-1": [{"control": "time sync", "reason": "container"}]}, "not_tested": ["failover of the NAS", NASTY]},
+        ),
         Entry("prove", "firewall", "failed", asset="vault-1", expected=["22"], actual=["22", "23"]),
     ]
     add(begun.dir, *after)
@@ -103,7 +144,7 @@ def test_page_is_well_formed_and_asks_nobody(rich: tuple[pathlib.Path, report.Re
         assert not {"src", "href", "onload", "onclick"} & attributes.keys()
     assert not re.search(r"url\(|@import|@font-face", text)
     assert "default-src 'none'" in text and "prefers-color-scheme: dark" in text and "@media print" in text and "max-width: 680px" in text
-    assert ('name', 'viewport') in [(key, value) for tag, attributes in page.tags if tag == "meta" for key, value in attributes.items()]
+    assert ("name", "viewport") in [(key, value) for tag, attributes in page.tags if tag == "meta" for key, value in attributes.items()]
 
 
 def test_hostile_text_is_escaped(rich: tuple[pathlib.Path, report.Report]) -> None:
@@ -115,7 +156,8 @@ def test_page_says_what_the_report_says(rich: tuple[pathlib.Path, report.Report]
     text = " ".join(page_of(rich[0]).text.split())
     for part in (
         "✗ Failed", "prove: firewall of vault-1 failed", "RPO of vault is 2.5 s and the target 1 s", "20261121T054500Z-42", "2.0 KiB", "✓ equal",
-        "by guid", "63", "87", "failover of the NAS", "time sync", "a container has no audit", "Failed first, then repeated", "resumed 1 time", "Earlier runs", "user me",
+        "by guid", "63", "87", "failover of the NAS", "time sync", "a container has no audit", "Failed first, then repeated", "resumed 1 time",
+        "Earlier runs", "user me",
         rich[1]["evidence"]["sha256"], "cosign verify-blob-attestation", "verify.py", "Before the disaster: 2 steps", "monotonic clock",
     ):  # fmt: skip
         assert part in text, part
@@ -161,7 +203,20 @@ def test_records_and_report_follow_their_schemas(rich: tuple[pathlib.Path, repor
 
 
 def test_manifest_follows_its_schema() -> None:
-    points = [POINT, {"asset": "files", "kind": "zfs_snapshot", "id": "tank@1", "taken_at": utc_now(), "size_bytes": 1, "sha256": None, "details": {"guid": "1"}, "newest_canary": None, "copies": []}]
+    points = [
+        POINT,
+        {
+            "asset": "files",
+            "kind": "zfs_snapshot",
+            "id": "tank@1",
+            "taken_at": utc_now(),
+            "size_bytes": 1,
+            "sha256": None,
+            "details": {"guid": "1"},
+            "newest_canary": None,
+            "copies": [],
+        },
+    ]
     manifest.check_points(points)
     made = manifest.make("lab", "r1", points, None, utc_now())
     jsonschema.validate(made, schema("manifest-v1"))
@@ -173,7 +228,7 @@ def test_junit_counts_what_failed(rich: tuple[pathlib.Path, report.Report]) -> N
     root = ET.fromstring((rich[0] / "junit.xml").read_bytes())
     found = {suite.get("name"): (suite.get("tests"), suite.get("failures"), suite.get("errors"), suite.get("skipped")) for suite in root}
     assert found == {"backup": ("1", "0", "0", "0"), "rebuild": ("1", "0", "0", "0"), "prove": ("4", "1", "1", "1"), "verdict": ("1", "1", "0", "0")}
-    assert "expected [\"22\"], got [\"22\", \"23\"]" in [item.get("message") for item in root.iter("failure")]
+    assert 'expected ["22"], got ["22", "23"]' in [item.get("message") for item in root.iter("failure")]
 
 
 def test_junit_of_what_could_not_be_verified_is_an_error_and_not_green(tmp_path: pathlib.Path) -> None:
@@ -188,7 +243,7 @@ def test_text_that_xml_cannot_hold_is_left_out() -> None:
 
 def samples(run_dir: pathlib.Path) -> dict[str, str]:
     lines = (run_dir / "metrics.prom").read_text(encoding="utf-8").splitlines()
-    return {name: value for name, value in (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))}
+    return dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
 
 
 def test_metrics_have_the_figures(rich: tuple[pathlib.Path, report.Report]) -> None:
@@ -263,7 +318,9 @@ def test_durations_for_people(seconds: float | None, text: str) -> None:
     assert render_html.span(seconds) == text
 
 
-@pytest.mark.parametrize(("count", "text"), [(None, "–"), (17, "17 B"), (2048, "2.0 KiB"), (5 * 1024**2, "5.0 MiB"), (1024**3, "1.0 GiB"), (3 * 1024**4, "3.0 TiB")])
+@pytest.mark.parametrize(
+    ("count", "text"), [(None, "–"), (17, "17 B"), (2048, "2.0 KiB"), (5 * 1024**2, "5.0 MiB"), (1024**3, "1.0 GiB"), (3 * 1024**4, "3.0 TiB")]
+)
 def test_sizes_for_people(count: int | None, text: str) -> None:
     assert render_html.size(count) == text
 

@@ -301,6 +301,7 @@ def test_main_prints_json_and_text(finished: tuple[pathlib.Path, str], capsys: p
 def test_verifier_shares_no_code_with_the_writer() -> None:
     text = pathlib.Path(verify.__file__).read_text(encoding="utf-8")
     assert "ansible_collections" not in text and "import ansible" not in text
+    text = text.replace("sys.stdout.write(", "")
     for verb in ("os.unlink", "os.rename", ".write(", '"w', '"ab', '"r+', "subprocess"):
         assert verb not in text, verb
 
