@@ -28,6 +28,7 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CAPABILITIES = {"CAP_SYS_MODULE": 16, "CAP_SYS_PACCT": 20, "CAP_SYS_TIME": 25, "CAP_AUDIT_CONTROL": 30}
 TABLE = "host_hardening"
 RULES = "/etc/nftables.d/host_hardening.nft"
+FLAGS = {"nosuid", "nodev", "noexec"}
 STAMPS = "/run/host-hardening"
 
 
@@ -133,13 +134,14 @@ def inside(kind: str, number: int) -> int:
     return number
 
 
-def mount(path: str, options: list[str], table: dict[str, tuple[str, str, list[str], str]]) -> Table:
-    """Return the state of one mount point and the line that /etc/fstab should have for it.
+def mount(path: str, options: list[str], table: dict[str, tuple[str, str, list[str], str]], container: bool) -> Table:
+    """Return the state of one mount point, and what /etc/fstab should have for it: an edit, or None for no line.
 
     Args:
         path: The mount point.
         options: The options that it has to have.
         table: What `fstab` returned.
+        container: Whether this host is one.
     """
     live = mounted(path)
     have = [same_option(option) for option in (live[2] if live else [])]
@@ -159,8 +161,19 @@ def mount(path: str, options: list[str], table: dict[str, tuple[str, str, list[s
     opposites = {name[2:] for name in names if name.startswith("no")}
     kept = [option for option in kept if option.split("=")[0] not in names | opposites]
     line = f"{device} {path} {kind} {','.join(kept + options)} {tail}"
-    match = rf"^\s*[^#\s]\S*\s+{re.escape(path)}\s"
-    return {"mounted": live is not None, "options": have, "missing": missing, "fstab": {"match": match, "line": line}}
+    if live is None:
+        command = ["mount", path]
+    elif set(missing) <= FLAGS:
+        # Flags of the mount itself: the file system below, which may not be this host's to change, is left alone.
+        flags = [option for option in have if option in FLAGS | {"ro", "relatime", "noatime"}]
+        command = ["mount", "-o", ",".join(["remount", "bind"] + flags + missing), path]
+    else:
+        command = ["mount", "-o", ",".join(["remount"] + missing), path]
+    edit: Table | None = {"match": rf"^\s*[^#\s]\S*\s+{re.escape(path)}\s", "line": line}
+    if container and live and not missing and path not in table:
+        # Made right by whoever made the container, and maybe not this host's to remount: init would fail on a line for it.
+        edit = None
+    return {"mounted": live is not None, "options": have, "missing": missing, "command": command, "fstab": edit}
 
 
 def newest(paths: list[str]) -> float:
@@ -305,7 +318,7 @@ def main() -> None:
         "users": people,
         "homes": [{"path": home} for home in sorted({user["home"] for user in people if user["uid"] != 0})],
         "sysctl": settings(request.get("sysctl", {})),
-        "mounts": {path: mount(path, options, table) for path, options in request.get("mounts", {}).items()},
+        "mounts": {path: mount(path, options, table, container) for path, options in request.get("mounts", {}).items()},
         "units": units(request.get("units", [])),
         "sshd": sshd(),
         "sshd_include": bool(re.search(r"^\s*Include\s+/etc/ssh/sshd_config\.d/\*\.conf", text("/etc/ssh/sshd_config"), re.MULTILINE)),

@@ -41,27 +41,54 @@ MOUNTINFO = """\
 
 def test_mount_names_what_is_missing_and_keeps_device_and_size(host: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     files(monkeypatch, host, proc__self__mountinfo=MOUNTINFO)
-    seen = host.mount("/tmp", ["nosuid", "nodev", "noexec"], {})
+    seen = host.mount("/tmp", ["nosuid", "nodev", "noexec"], {}, False)
     assert seen["missing"] == ["noexec"] and seen["fstab"]["line"] == "tmpfs /tmp tmpfs rw,relatime,size=1g,nosuid,nodev,noexec 0 0"
 
 
 def test_mount_reads_both_spellings_of_hidepid(host: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     files(monkeypatch, host, proc__self__mountinfo=MOUNTINFO)
-    assert host.mount("/proc", ["noexec", "hidepid=2", "gid=4"], {})["missing"] == []
+    assert host.mount("/proc", ["noexec", "hidepid=2", "gid=4"], {}, False)["missing"] == []
 
 
 def test_directory_that_is_no_mount_point_is_bound_onto_itself(host: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     files(monkeypatch, host, proc__self__mountinfo=MOUNTINFO)
-    seen = host.mount("/var/tmp", ["nosuid"], {})
+    seen = host.mount("/var/tmp", ["nosuid"], {}, False)
     assert not seen["mounted"] and seen["fstab"]["line"] == "/var/tmp /var/tmp none bind,nosuid 0 0"
+
+
+@pytest.mark.parametrize(
+    ("missing", "command"),
+    [
+        (["noexec"], ["mount", "-o", "remount,bind,nosuid,nodev,relatime,noexec", "/tmp"]),
+        (["size=2g"], ["mount", "-o", "remount,size=2g", "/tmp"]),
+    ],
+)
+def test_flags_of_a_mount_are_set_without_touching_the_file_system_below(
+    host: types.ModuleType, monkeypatch: pytest.MonkeyPatch, missing: list[str], command: list[str]
+) -> None:
+    files(monkeypatch, host, proc__self__mountinfo=MOUNTINFO)
+    assert host.mount("/tmp", missing, {}, False)["command"] == command
+
+
+def test_container_leaves_right_mounts_of_others_out_of_fstab(host: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    files(monkeypatch, host, proc__self__mountinfo=MOUNTINFO)
+    assert host.mount("/tmp", ["nosuid"], {}, True)["fstab"] is None
+    assert host.mount("/tmp", ["nosuid"], {}, False)["fstab"] is not None
+    assert host.mount("/tmp", ["noexec"], {}, True)["fstab"] is not None
+
+
+def test_owners_of_a_mount_are_named_as_they_are_inside(host: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    files(monkeypatch, host, proc__self__gid_map="         0 1900000000      65536\n")
+    assert host.same_option("gid=1900000004") == "gid=4"
+    assert host.same_option("gid=4") == "gid=4"
 
 
 def test_line_of_fstab_is_stable_and_loses_opposites(host: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     files(monkeypatch, host, etc__fstab="# comment\nUUID=1 /srv ext4 defaults,exec,noatime 0 2\n", proc__self__mountinfo=MOUNTINFO)
-    line = host.mount("/srv", ["noexec"], host.fstab())["fstab"]["line"]
+    line = host.mount("/srv", ["noexec"], host.fstab(), False)["fstab"]["line"]
     assert line == "UUID=1 /srv ext4 defaults,noatime,noexec 0 2"
     files(monkeypatch, host, etc__fstab=line + "\n", proc__self__mountinfo=MOUNTINFO)
-    assert host.mount("/srv", ["noexec"], host.fstab())["fstab"]["line"] == line
+    assert host.mount("/srv", ["noexec"], host.fstab(), False)["fstab"]["line"] == line
 
 
 @pytest.mark.parametrize(
