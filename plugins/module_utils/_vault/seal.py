@@ -180,7 +180,7 @@ def unseal(client: VaultClient, keys: t.Sequence[str]) -> None:
                 method="POST",
                 path="sys/unseal",
                 said="; ".join(map(str, reply.body.get("errors") or [])),
-                hint="They may belong to another cluster. After a restore onto a node with another number of shares, restart it first: it keeps the old number.",
+                hint="They may belong to another cluster. After a restore onto a node with other shares, restart it first: it keeps the old number.",
             )
         if not reply.body.get("sealed"):
             return

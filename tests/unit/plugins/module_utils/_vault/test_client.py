@@ -73,7 +73,7 @@ def test_errors_are_typed_by_status_and_hold_the_servers_words(script: Script, s
     script.expect("POST", "sys/x", status, {"errors": ["first\n  thing", "second"]}, sent={"a": 1})
     with pytest.raises(kind) as raised:
         client().post("sys/x", {"a": 1}, what="write x")
-    assert type(raised.value) is kind
+    assert raised.value.kind == kind.__name__
     assert raised.value.message == f"Cannot write x at {URL}: {status} first thing; second (POST sys/x)."
     assert raised.value.status == status
 
@@ -94,7 +94,7 @@ def test_a_bad_token_and_a_missing_policy_are_told_apart(script: Script, lookup:
     script.expect("GET", "a", 403, {"errors": ["permission denied"]}).expect("GET", "auth/token/lookup-self", lookup)
     with pytest.raises(kind) as raised:
         client().get("a", what="read a")
-    assert type(raised.value) is kind
+    assert raised.value.kind == kind.__name__
 
 
 def test_a_403_stays_a_missing_policy_when_nothing_more_can_be_asked(script: Script) -> None:

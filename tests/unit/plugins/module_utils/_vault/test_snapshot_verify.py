@@ -87,7 +87,7 @@ def test_every_flipped_bit_is_found_by_the_digest_and_all_but_the_gzip_header_wi
     data = pack(snapshot_members())
     digest = hashlib.sha256(data).hexdigest()
     chance = random.Random(20261121)
-    for _ in range(400):
+    for _round in range(400):
         position = chance.randrange(len(data))
         bad = bytearray(data)
         bad[position] ^= 1 << chance.randrange(8)
@@ -215,7 +215,7 @@ def test_a_small_file_that_unpacks_to_much_takes_little_memory(tmp_path: pathlib
     packer = zlib.compressobj(9, wbits=31)
     block = b"\0" * (1024 * 1024)
     head = gzip.decompress(pack(snapshot_members()))[:-1024]
-    data = packer.compress(head) + b"".join(packer.compress(block) for _ in range(400)) + packer.flush()
+    data = packer.compress(head) + b"".join(packer.compress(block) for _round in range(400)) + packer.flush()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     put(tmp_path / "x", data)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 32 * 1024
