@@ -113,11 +113,13 @@ def credentials_are_valid(client: VaultClient, mount: str, role: str, role_id: s
     if content is None or content.get("role_id") != role_id or not content.get("secret_id"):
         return False
     path = f"auth/{quote(mount)}/role/{quote(role)}/secret-id/lookup"
-    reply = client.raw("POST", path, what="look the secret id up", json={"secret_id": content["secret_id"]})
+    what = "look the secret id up"
+    reply = client.raw("POST", path, what=what, json={"secret_id": content["secret_id"]})
     # An unknown one is 204 or 404, by product and version; anything else is an error worth raising.
     if reply.status in (204, 404):
         return False
-    return bool(client.post(path, {"secret_id": content["secret_id"]}, what="look the secret id up").data.get("secret_id_accessor"))
+    client.ensure_ok(reply, what=what, method="POST", path=path)
+    return bool(reply.data.get("secret_id_accessor"))
 
 
 def issue_credentials(client: VaultClient, mount: str, role: str, role_id: str, path: str) -> None:

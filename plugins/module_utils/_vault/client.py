@@ -156,7 +156,7 @@ class VaultClient:
                 said=cause.said,
                 hint="Check role_id, secret_id and auth_mount_point; a secret id may have expired or been used up.",
             )
-        self._raise_unless_ok(reply, what=what, method="POST", path=path)
+        self.ensure_ok(reply, what=what, method="POST", path=path)
         return self.with_token(str((reply.body.get("auth") or {}).get("client_token", "")))
 
     def get(self, path: str, *, what: str, **kwargs: t.Any) -> Reply:
@@ -202,7 +202,7 @@ class VaultClient:
     def _checked(self, reply: Reply, *, what: str, method: str, path: str, **kwargs: t.Any) -> Reply:
         if reply.status in (301, 302, 307, 308):
             reply = self._leader_of(reply, what=what, method=method, path=path).raw(method, path, what=what, **kwargs)
-        self._raise_unless_ok(reply, what=what, method=method, path=path)
+        self.ensure_ok(reply, what=what, method=method, path=path)
         return reply
 
     def raw(self, method: str, path: str, *, what: str, timeout: float | None = None, **kwargs: t.Any) -> Reply:
@@ -219,7 +219,7 @@ class VaultClient:
         response = self._send("GET", path, what=what, timeout=timeout, stream=True)
         with response:
             if response.status_code != 200:
-                self._raise_unless_ok(self._reply(response), what=what, method="GET", path=path)
+                self.ensure_ok(self._reply(response), what=what, method="GET", path=path)
             pieces = response.iter_content(CHUNK)
             while True:
                 try:
@@ -249,7 +249,8 @@ class VaultClient:
             raise from_exception(exc, what=what, url=self.url, method=method, path=path) from exc
         return response
 
-    def _raise_unless_ok(self, reply: Reply, *, what: str, method: str, path: str) -> None:
+    def ensure_ok(self, reply: Reply, *, what: str, method: str, path: str) -> None:
+        """Raise the typed error for an answer of ``raw`` that is no success."""
         if 200 <= reply.status < 300:
             return
         if 300 <= reply.status < 400:

@@ -21,6 +21,7 @@ import requests
 
 PORTS = range(20000, 21000)
 START_SECONDS = 30.0
+_given: set[int] = set()
 
 
 def binary() -> str | None:
@@ -30,12 +31,13 @@ def binary() -> str | None:
 
 def free_port() -> int:
     """Return a port of ours that nobody listens on at the moment."""
-    for port in random.SystemRandom().sample(PORTS, 200):
+    for port in random.SystemRandom().sample(sorted(set(PORTS) - _given), 200):
         with contextlib.closing(socket.socket()) as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
+            _given.add(port)
             return port
     raise AssertionError(f"no free port in {PORTS}")
 

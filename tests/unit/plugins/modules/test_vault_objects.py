@@ -306,14 +306,7 @@ def test_credentials_are_kept_while_the_server_knows_them(script: Script, tmp_pa
     path = tmp_path / "backup.json"
     path.write_text(json.dumps({"role_id": "rrr", "secret_id": "sss"}))
     script.expect("GET", ROLE_ID, body={"data": {"role_id": "rrr"}})
-    script.expect(
-        "POST",
-        LOOKUP,
-        status,
-        {"data": {"secret_id_accessor": "acc"}} if status == 200 else None,
-        sent={"secret_id": "sss"},
-        times=2 if status == 200 else 1,
-    )
+    script.expect("POST", LOOKUP, status, {"data": {"secret_id_accessor": "acc"}} if status == 200 else None, sent={"secret_id": "sss"})
     assert credentials(path, check=True)["changed"] is changed
 
 
@@ -328,7 +321,7 @@ def test_a_lookup_that_is_forbidden_is_an_error_not_a_new_secret(script: Script,
     path = tmp_path / "backup.json"
     path.write_text(json.dumps({"role_id": "rrr", "secret_id": "sss"}))
     script.expect("GET", ROLE_ID, body={"data": {"role_id": "rrr"}})
-    script.expect("POST", LOOKUP, 403, times=2).expect("GET", "auth/token/lookup-self")
+    script.expect("POST", LOOKUP, 403).expect("GET", "auth/token/lookup-self")
     with pytest.raises(ModuleFailed, match="look the secret id up"):
         credentials(path)
 
