@@ -53,7 +53,9 @@ options:
         elements: dict
         suboptions:
           match:
-            description: Regular expression. The first line that it finds becomes O(files[].lines[].line), further ones are dropped; if none is found the line is appended.
+            description:
+              - Regular expression. The first line that it finds becomes O(files[].lines[].line), further ones are dropped.
+              - If none is found the line is appended.
             type: str
             required: true
           line:

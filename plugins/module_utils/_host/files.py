@@ -136,7 +136,8 @@ def check_line(path: str, line: Line) -> None:
     except re.error as exc:
         raise Refused(f"Cannot edit {path}: '{line.match}' is no regular expression ({exc}).") from exc
     if line.line is not None and ("\n" in line.line or not pattern.search(line.line)):
-        raise Refused(f"Cannot edit {path}: the line '{line.line}' is not matched by its own pattern '{line.match}'.", hint="It would be added again on each run.")
+        text = f"Cannot edit {path}: the line '{line.line}' is not matched by its own pattern '{line.match}'."
+        raise Refused(text, hint="It would be added again on each run.")
 
 
 def edit(text: str, lines: t.Iterable[Line]) -> str:

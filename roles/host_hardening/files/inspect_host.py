@@ -5,8 +5,8 @@
 
 The request comes on standard input; it says what should be, by tables: ``sysctl`` {key: value}, ``mounts`` {path: [option]},
 ``units`` [{name, files, skip, optional}], ``sshd`` {keyword: value}, ``firewall`` {property: value}, ``modes`` {path: most},
-``lines`` [{check, path, pattern, expected}], ``limits`` [{control, reason}]. With ``verify`` the answer has ``checks``: {check, outcome, expected, actual, reason},
-and ``not_applicable`` lists what cannot hold here, with the reason.
+``lines`` [{check, path, pattern, expected}], ``limits`` [{control, reason}]. With ``verify`` the answer has
+``checks``: {check, outcome, expected, actual, reason}, and ``not_applicable`` lists what cannot hold here, with the reason.
 Standard library only: it runs on hosts where nothing is installed yet.
 """
 
@@ -157,9 +157,9 @@ def mount(path: str, options: list[str], table: dict[str, tuple[str, str, list[s
     else:
         # Onto itself: what is there stays there, and nothing has to be partitioned.
         device, kind, kept = path, "none", ["bind"]
-    names = {option.split("=")[0] for option in options}
+    names = {option.partition("=")[0] for option in options}
     opposites = {name[2:] for name in names if name.startswith("no")}
-    kept = [option for option in kept if option.split("=")[0] not in names | opposites]
+    kept = [option for option in kept if option.partition("=")[0] not in names | opposites]
     line = f"{device} {path} {kind} {','.join(kept + options)} {tail}"
     if live is None:
         command = ["mount", path]

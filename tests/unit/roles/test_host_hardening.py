@@ -165,7 +165,10 @@ def test_each_kind_of_check_can_fail_and_pass(host: types.ModuleType, monkeypatc
         "sshd": {"PermitRootLogin": "no", "Port": 22},
         "mounts": {"/tmp": ["noexec"], "/srv": ["nodev"]},
         "modes": {str(secret): "0600", str(tmp_path / "none"): "0600"},
-        "lines": [{"check": "last wins", "path": str(secret), "pattern": r"^A=(\d)", "expected": 2}, {"check": "none", "path": str(secret), "pattern": "^(B)", "expected": "B"}],
+        "lines": [
+            {"check": "last wins", "path": str(secret), "pattern": r"^A=(\d)", "expected": 2},
+            {"check": "none", "path": str(secret), "pattern": "^(B)", "expected": "B"},
+        ],
     }
     seen = {
         "sysctl": [],
@@ -195,8 +198,11 @@ def test_each_kind_of_check_can_fail_and_pass(host: types.ModuleType, monkeypatc
     }
 
 
-def test_script_answers_on_this_machine_and_changes_nothing(host: types.ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    request = {"sysctl": {"kernel.ostype": "Linux"}, "mounts": {"/proc": ["rw"]}, "verify": True, "limits": [{"control": "c", "reason": "r"}, {"control": "d", "reason": ""}]}
+def test_script_answers_on_this_machine_and_changes_nothing(
+    host: types.ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    limits = [{"control": "c", "reason": "r"}, {"control": "d", "reason": ""}]
+    request = {"sysctl": {"kernel.ostype": "Linux"}, "mounts": {"/proc": ["rw"]}, "verify": True, "limits": limits}
     monkeypatch.setattr(host.sys, "stdin", io.StringIO(json.dumps(request)))
     monkeypatch.setattr(host, "firewall", dict)
     host.main()
