@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # look NAME BINARY UNIT DATA_DIR CONFIG_DIR: says in one round trip, as JSON, what a host of the cluster is like. Changes nothing.
 name=$1 binary=$2 unit=$3 data=$4 config=$5
 sum=

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # unpack BINARY SHA256: replaces BINARY by what is in BINARY.gz, if that is what was sent.
 set -e
 gzip -dc "$1.gz" >"$1.new"
