@@ -85,20 +85,24 @@ def plan_gaps(plan: t.Sequence[t.Mapping[str, t.Any]], checks: t.Sequence[Record
 def phases(records: t.Sequence[Record], timing: Timing | None) -> list[dict[str, t.Any]]:
     """Return each step with start, end, duration, and its place after the disaster (seconds, or None before it)."""
     found: dict[tuple[str, bool], dict[str, t.Any]] = {}
+    running: dict[str, bool] = {}
     for record in records:
-        if record["step"] == "run":
+        step = record["step"]
+        if step == "run":
             continue
-        # The same step before and after the disaster is two phases.
-        after = timing is not None and timing.since(record) >= 0
-        phase = found.setdefault(
-            (record["step"], after),
-            {"step": record["step"], "after_disaster": after, "first": record, "last": record, "outcome": "unfinished", "attempts": 0},
-        )
+        # The same step before and after the disaster is two phases; one that runs meanwhile stays where it began.
+        after = running.get(step, timing is not None and timing.since(record) >= 0)
+        if record["check"] == "step_started":
+            after = timing is not None and timing.since(record) >= 0
+            running[step] = after
+        phase = found.setdefault((step, after), {"step": step, "after_disaster": after, "first": record, "last": record, "outcome": "info", "attempts": 0})
         phase["last"] = record
         if record["check"] == "step_started":
             phase["attempts"] += 1
+            phase["outcome"] = "unfinished"
         if record["check"] == "step_finished":
             phase["outcome"] = record["outcome"]
+            running.pop(step, None)
     return [_phase(phase, timing) for phase in found.values()]
 
 
@@ -209,7 +213,7 @@ def assess(records: t.Sequence[Record], objectives: Objectives) -> Assessment:
     unknown += plan_gaps(plan_of(facts), checks)
     if not any(check["data"] and check["outcome"] == "passed" for check in checks):
         unknown.append("no check on data passed, so nothing is known about the data")
-    unknown += [f"{phase['step']} began and did not finish" for phase in phases(records, timing) if phase["attempts"] and phase["outcome"] == "unfinished"]
+    unknown += [f"{phase['step']} began and did not finish" for phase in phases(records, timing) if phase["outcome"] == "unfinished"]
     rows, rto, rpo = _assets(checks, facts, objectives, timing, failed, unknown)
     operation = facts.get("run", {}).get("operation", "")
     if timing is None and operation in _REBUILDS:

@@ -36,6 +36,7 @@ th { color: var(--dim); font-weight: 600; white-space: nowrap; }
 tbody tr:last-child td { border-bottom: 0; }
 td.num { font-variant-numeric: tabular-nums; white-space: nowrap; }
 code, pre { font: .86em/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace; overflow-wrap: anywhere; }
+table + p, .axis + p { margin-top: 10px; }
 pre { white-space: pre-wrap; background: var(--bg); border: 1px solid var(--line); border-radius: 8px; padding: 10px 12px; margin: 8px 0; }
 .tag { display: inline-block; border-radius: 999px; padding: 0 9px; font-size: .85rem; font-weight: 600; white-space: nowrap; }
 .tag.good { color: var(--good); background: var(--good-bg); } .tag.bad { color: var(--bad); background: var(--bad-bg); }
@@ -51,9 +52,8 @@ details summary { cursor: pointer; color: var(--dim); }
   thead { position: absolute; left: -9999px; }
   table, tbody, tr, td { display: block; width: 100%; }
   tr { border-bottom: 1px solid var(--line); padding: 7px 0; } tbody tr:last-child { border-bottom: 0; }
-  td, td.num { border: 0; padding: 1px 0; display: grid; grid-template-columns: 110px minmax(0, 1fr); gap: 8px; white-space: normal; }
-  td::before { content: attr(data-label); color: var(--dim); }
-  td > .tag { justify-self: start; }
+  td, td.num { border: 0; padding: 1px 0 1px 116px; position: relative; min-height: 1.6em; white-space: normal; }
+  td::before { content: attr(data-label); color: var(--dim); position: absolute; left: 0; width: 110px; }
   .phase { grid-template-columns: 92px 1fr 62px; gap: 7px; font-size: .88rem; }
 }
 @media print {
@@ -78,13 +78,13 @@ TEMPLATE = """\
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>{{ r.run.operation }} of {{ r.run.environment }}: {{ r.verdict | words }}</title>
+<title>{{ r.run.operation | title }} of {{ r.run.environment }}: {{ r.verdict | words }}</title>
 <style>{{ style }}</style>
 </head>
 <body>
 <main>
 <header>
-<h1>{{ r.run.operation | words }} of {{ r.run.environment }}</h1>
+<h1>{{ r.run.operation | title }} of {{ r.run.environment }}</h1>
 <p class="dim">Run <code>{{ r.run.id }}</code> · {{ r.run.started_at | moment }} to {{ r.run.ended_at | moment }}
 {%- if r.run.resumed %} · resumed {{ r.run.resumed }} {{ "time" if r.run.resumed == 1 else "times" }}{% endif %}
 {%- if not r.run.finished %} · <strong>not finished</strong>{% endif %}</p>

@@ -37,11 +37,11 @@ def span(seconds: float | None) -> str:
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    if whole < 86400:
-        return f"{whole // 3600} h {whole % 3600 // 60} min"
-    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+    for unit, name, smaller, small in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= unit:
+            rest = whole % unit // smaller
+            return f"{whole // unit} {name}{f' {rest} {small}' if rest else ''}"
+    raise AssertionError("less than a minute was dealt with above")
 
 
 def size(count: int | None) -> str:
@@ -59,6 +59,14 @@ def size(count: int | None) -> str:
 def moment(text: str | None) -> str:
     """Return a time of the evidence without microseconds: ``2026-11-21 05:45:00 UTC``."""
     return f"{text[:10]} {text[11:19]} UTC" if text else _DASH
+
+
+_TITLES = {"dr_drill": "Disaster recovery drill", "dr_rebuild": "Disaster recovery"}
+
+
+def title(operation: str | None) -> str:
+    """Return what an operation is called in a heading."""
+    return _TITLES.get(operation or "") or words(operation).capitalize()
 
 
 def words(name: t.Any) -> str:
@@ -100,7 +108,15 @@ def render(report: t.Mapping[str, t.Any]) -> bytes:
     need("jinja2", JINJA2_ERROR)
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters.update(
-        {"span": span, "bytes": size, "moment": moment, "words": words, "text": text_of, "dash": lambda value: _DASH if value is None else value}
+        {
+            "span": span,
+            "bytes": size,
+            "moment": moment,
+            "words": words,
+            "title": title,
+            "text": text_of,
+            "dash": lambda value: _DASH if value is None else value,
+        }
     )
     rows, end, before = _timeline(report)
     outcomes = [check["outcome"] for check in report["checks"]]
