@@ -144,30 +144,34 @@ requirements:
 """
 
 EXAMPLES = r"""
-- name: Write canaries until the disaster
-  resilient.platform.canary: &canary
-    mode: run
-    run_dir: "{{ drill.run.dir }}"
-    series: "{{ drill.run.id }}"
-    hmac_key_file: /etc/platform/canary.key
-    stores:
-      - {name: vault, type: vault_kv, urls: ["https://192.0.2.11:8200"], ca_path: /etc/platform/ca.crt, credentials_file: /etc/platform/canary.json}
-      - {name: files, type: file, path: /mnt/tank/files}
-  async: 3600
-  poll: 0
+- name: Canaries
+  hosts: localhost
+  module_defaults:
+    resilient.platform.canary:
+      run_dir: "{{ drill.run.dir }}"
+      series: "{{ drill.run.id }}"
+      hmac_key_file: /etc/platform/canary.key
+      stores:
+        - {name: vault, type: vault_kv, urls: ["https://192.0.2.11:8200"], ca_path: /etc/platform/ca.crt, credentials_file: /etc/platform/canary.json}
+        - {name: files, type: file, path: /mnt/tank/files}
+  tasks:
+    - name: Write canaries until the disaster
+      resilient.platform.canary:
+        mode: run
+      async: 3600
+      poll: 0
 
-- name: Stop them
-  ansible.builtin.file:
-    path: "{{ drill.run.dir }}/canary.stop"
-    state: touch
-    mode: "0644"
+    - name: Stop them
+      ansible.builtin.file:
+        path: "{{ drill.run.dir }}/canary.stop"
+        state: touch
+        mode: "0644"
 
-- name: See what came back
-  resilient.platform.canary:
-    <<: *canary
-    mode: read
-    disaster_at: "{{ drill.run.facts.disaster.declared_at }}"
-    step: prove
+    - name: See what came back
+      resilient.platform.canary:
+        mode: read
+        disaster_at: "{{ drill.run.facts.disaster.declared_at }}"
+        step: prove
 """
 
 RETURN = r"""

@@ -194,7 +194,14 @@ def test_same_step_before_and_after_the_disaster_is_two_phases() -> None:
 
 
 def test_step_that_runs_while_the_disaster_is_declared_stays_where_it_began() -> None:
-    log = [BEGIN, record(90, "backup", "step_started", "info"), DISASTER, record(110, "backup", "step_finished"), record(120, "backup", "late", "info"), canary(160)]
+    log = [
+        BEGIN,
+        record(90, "backup", "step_started", "info"),
+        DISASTER,
+        record(110, "backup", "step_finished"),
+        record(120, "backup", "late", "info"),
+        canary(160),
+    ]
     found = [(item["step"], item["after_disaster"], item["outcome"]) for item in assess(log, {}).phases]
     assert found[:3] == [("backup", False, "passed"), ("disaster", True, "info"), ("backup", True, "info")]
     assert assess(log, {}).verdict == "verified"

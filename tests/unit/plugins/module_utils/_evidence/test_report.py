@@ -312,7 +312,19 @@ def test_empty_log_has_no_report(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(None, "–"), (0.44, "0.4 s"), (47.4, "47 s"), (59.6, "1 min"), (600, "10 min"), (3600, "1 h"), (86400, "1 d"), (200, "3 min 20 s"), (7500, "2 h 5 min"), (273600, "3 d 4 h")]
+    ("seconds", "text"),
+    [
+        (None, "–"),
+        (0.44, "0.4 s"),
+        (47.4, "47 s"),
+        (59.6, "1 min"),
+        (600, "10 min"),
+        (3600, "1 h"),
+        (86400, "1 d"),
+        (200, "3 min 20 s"),
+        (7500, "2 h 5 min"),
+        (273600, "3 d 4 h"),
+    ],
 )
 def test_durations_for_people(seconds: float | None, text: str) -> None:
     assert render_html.span(seconds) == text
