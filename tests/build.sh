@@ -19,7 +19,7 @@ done
 for wanted in README.md LICENSE meta/runtime.yml plugins/ roles/ playbooks/ docs/ MANIFEST.json; do
   grep -q "^$wanted" <<<"$listing" || { echo "The artefact lacks $wanted."; exit 1; }
 done
-ansible-galaxy collection install "$artefact" -p "$out/installed" --offline --no-deps >/dev/null
+ANSIBLE_COLLECTIONS_PATH=$out/installed ansible-galaxy collection install "$artefact" -p "$out/installed" --offline --no-deps >/dev/null
 for playbook in "$here"/playbooks/*.yml; do
   name=$(basename "$playbook" .yml)
   ANSIBLE_COLLECTIONS_PATH=$out/installed ansible-playbook "resilient.platform.$name" --syntax-check \
