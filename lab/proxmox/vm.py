@@ -79,4 +79,3 @@ class VmList(list[Any]):
     def append(self, vm: Any) -> None:
         """Add a VM."""
         super().append(LabVm.adopt(vm, self.room))
-

@@ -286,4 +286,3 @@ def get_disks(call: Call, key: int) -> Any:
     """The disks of a pool."""
     name = instance(call.mw, key)["name"]
     return [one["name"] for one in disks(call.mw) if one["pool"] == name]
-

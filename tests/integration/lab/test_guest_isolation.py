@@ -27,7 +27,10 @@ pytestmark = pytest.mark.lab
 
 HOSTILE = pathlib.Path(__file__).with_name("hostile.py")
 # What changes by itself, or belongs to whoever reads it.
-VOLATILE = re.compile(r"random/|ns_last_pid|pty/nr|-nr$|_nr$|-state$|/inode-|dentry|aio-|/quota/(?!warnings)|/drop_caches|/stat_refresh|/hostname$|/domainname$|/osrelease|cad_pid|sched_domain")
+VOLATILE = re.compile(
+    r"random/|ns_last_pid|pty/nr|-nr$|_nr$|-state$|/inode-|dentry|aio-|/quota/(?!warnings)|/drop_caches|/stat_refresh"
+    r"|/hostname$|/domainname$|/osrelease|cad_pid|sched_domain"
+)
 
 
 def kernel_settings() -> dict[str, str]:
@@ -57,7 +60,9 @@ def clock_offset() -> float:
 
 
 def in_guest(name: str, *argv: str, stdin: str | None = None) -> str:
-    done = subprocess.run(["podman", "exec", "-i", name, *argv], env=podman.environment(), input=stdin or "", capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        ["podman", "exec", "-i", name, *argv], env=podman.environment(), input=stdin or "", capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -35,7 +35,9 @@ class Api:
         self.context = ssl.create_default_context(cafile=str(ca))
         self.token = "PVEAPIToken=automation@pve!lab=secret"
 
-    def raw(self, method: str, path: str, *, body: bytes | None = None, headers: dict[str, str] | None = None, token: str | None = "") -> http.client.HTTPResponse:
+    def raw(
+        self, method: str, path: str, *, body: bytes | None = None, headers: dict[str, str] | None = None, token: str | None = ""
+    ) -> http.client.HTTPResponse:
         connection = http.client.HTTPSConnection("127.0.0.1", self.pve.port, context=self.context, timeout=20)
         head = {"Authorization": self.token if token == "" else token} if token is not None else {}
         connection.request(method, "/api2/json" + path, body=body, headers={**head, **(headers or {})})

@@ -38,9 +38,9 @@ def variables(tmp_path: pathlib.Path) -> dict[str, t.Any]:
     return {**found, **hosts()}
 
 
-def hosts(*, data: t.Sequence[str] = (), marked: t.Sequence[str] = ()) -> dict[str, t.Any]:
+def hosts(*, data: t.Sequence[str] = (), marked: t.Sequence[str] = (), mark: str = "20261121T060000Z-42-0123abcd") -> dict[str, t.Any]:
     """What the look registered on each host."""
-    looks = {name: json.dumps({"name": name, "has_data": name in data, "recovering": "id" if name in marked else "", "current": True}) for name in NAMES}
+    looks = {name: json.dumps({"name": name, "has_data": name in data, "recovering": mark if name in marked else "", "current": True}) for name in NAMES}
     return {"hostvars": {name: {"__vault_cluster_look": {"stdout": text}} for name, text in looks.items()}, "ansible_play_hosts": NAMES}
 
 
@@ -60,6 +60,8 @@ def login(*states: str, voters: t.Sequence[str] = NAMES) -> dict[str, t.Any]:
         (login("active", "standby", "standby", voters=["v1", "v2"]), hosts(data=NAMES), "restored"),
         (login("active", "standby", "standby"), hosts(data=NAMES, marked=["v1"]), "restored"),
         (login("active", "unreachable", "unreachable", voters=["v1"]), hosts(data=["v1"], marked=["v1"]), "restored"),
+        # Cut off while another recovery point was brought in: its data are not what is wanted now.
+        (login("active", "unreachable", "unreachable", voters=["v1"]), hosts(data=["v1"], marked=["v1"], mark="another"), "lost"),
         (login(), hosts(), "lost"),
         (login(), hosts(data=["v1"], marked=["v1"]), "lost"),
         ({"raft": {"nodes": [], "servers": None}}, hosts(data=NAMES), "lost"),

@@ -33,7 +33,8 @@ def test_pool_lost_and_brought_back_from_the_second_nas(pair: Pair) -> None:
     with pair.client() as a, pair.client("secondary") as b:
         for client in (a, b):
             assert client.job("pool.create", [POOL])["status"] == "ONLINE"
-        dataset = a.call("pool.dataset.create", [{"name": "tank/canary", "quota": 2 * 1024**3, "user_properties": [{"key": "org.example:owner", "value": "me"}]}])
+        owner = {"key": "org.example:owner", "value": "me"}
+        dataset = a.call("pool.dataset.create", [{"name": "tank/canary", "quota": 2 * 1024**3, "user_properties": [owner]}])
         assert dataset["quota"]["parsed"] == 2 * 1024**3
         file = pair.mount("primary", "tank/canary/data")
         file.write_bytes(os.urandom(3_000_000))

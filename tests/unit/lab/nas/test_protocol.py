@@ -80,7 +80,9 @@ def test_validation_and_not_found_have_the_middlewares_shape(talk: Talk) -> None
     talk(scenario)
 
 
-@pytest.mark.parametrize("logged_in, size, closes", [(False, 8 * 1024 - 200, False), (False, 9 * 1024, True), (True, 60 * 1024, False), (True, 65 * 1024, True)])
+@pytest.mark.parametrize(
+    "logged_in, size, closes", [(False, 8 * 1024 - 200, False), (False, 9 * 1024, True), (True, 60 * 1024, False), (True, 65 * 1024, True)]
+)
 def test_too_long_messages_close_the_connection(talk: Talk, logged_in: bool, size: int, closes: bool) -> None:
     async def scenario(wire: Wire) -> None:
         if logged_in:

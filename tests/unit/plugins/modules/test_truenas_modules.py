@@ -262,7 +262,8 @@ ONCE = {"direction": "PULL", "transport": "SSH", "ssh_credentials": "nas2", "sou
 def test_one_time_replication(monkeypatch: pytest.MonkeyPatch) -> None:
     once = {**ONCE, "recursive": True, "name_regex": "auto-1", "retention_policy": "NONE", "readonly": "IGNORE"}
     sent = {**once, "ssh_credentials": 2}
-    result = run(monkeypatch, "replication", {"one_time": once}, REFERENCES[0], Step("core.get_jobs", result=[]), WATCH, Step("replication.run_onetime", [sent]))
+    steps = [REFERENCES[0], Step("core.get_jobs", result=[]), WATCH, Step("replication.run_onetime", [sent])]
+    result = run(monkeypatch, "replication", {"one_time": once}, *steps)
     assert (result["changed"], result["tasks"], result["runs"][0]["state"]) == (True, [], "FINISHED")
     assert run(monkeypatch, "replication", {"one_time": once}, REFERENCES[0], check=True)["diff"] == result["diff"]
 
