@@ -55,7 +55,8 @@ stage_sanity() {
   # validate-modules reads the doc fragment that the inventory plugin borrows.
   cp -r "$(python -c 'import ansible_collections.community as c; print(list(c.__path__)[0])')/library_inventory_filtering_v1" \
     "$work/ansible_collections/community/"
-  git ls-files -z --cached --others --exclude-standard | rsync -a --from0 --ignore-missing-args --files-from=- ./ "$tree/"
+  # The lab is a program of its own, not part of the collection: mypy and shellcheck look at it in stage lint.
+  git ls-files -z --cached --others --exclude-standard -- . ':!lab' | rsync -a --from0 --ignore-missing-args --files-from=- ./ "$tree/"
   for v in 23_1_2 24_2 25_2; do
     [ -e "$HOME/.ansible/test/cache/get_pip_$v.py" ] ||
       printf 'import ensurepip\nensurepip.bootstrap(upgrade=True)\n' >"$HOME/.ansible/test/cache/get_pip_$v.py"

@@ -105,8 +105,9 @@ attempt("kexec_load", lambda: syscall(246, 0, 0, None, 0))
 outcome["writable in /sys"] = json.dumps(writable("/sys", ("/sys/fs/cgroup",))[:5])
 attempt("remount /sys", lambda: mount("", "/sys", "", MS_REMOUNT | MS_BIND))
 attempt("mount sysfs", lambda: mount("sysfs", "/mnt/sys", "sysfs"))
-outcome["writable in remounted /sys"] = json.dumps([
-    path for path in writable("/sys/kernel") + writable("/sys/module") + writable("/sys/power") + writable("/sys/block")][:5])
+outcome["writable in remounted /sys"] = json.dumps(
+    (writable("/sys/kernel") + writable("/sys/module") + writable("/sys/power") + writable("/sys/block"))[:5]
+)
 # --- devices, memory, control groups
 attempt("mknod disk", lambda: os.mknod("/root/disk", stat.S_IFBLK | 0o600, os.makedev(254, 0)))
 attempt("mknod mem", lambda: os.mknod("/root/mem", stat.S_IFCHR | 0o600, os.makedev(1, 1)))

@@ -25,7 +25,7 @@ def handshake(directory: pathlib.Path, cert: pathlib.Path, key: pathlib.Path, na
     to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
     one = client.wrap_bio(to_client, to_server, server_hostname=name)
     two = server.wrap_bio(to_server, to_client, server_side=True)
-    for _ in range(4):
+    for _unused in range(4):
         for side in (one, two):
             try:
                 side.do_handshake()
@@ -49,27 +49,27 @@ def test_expired_certificate_can_be_made_and_is_refused(authority: pathlib.Path)
 
 
 def test_certificate_is_kept_while_it_fits(authority: pathlib.Path) -> None:
-    cert, _ = pki.issue(authority, "server", ["a"])
+    cert, _unused = pki.issue(authority, "server", ["a"])
     before = cert.read_bytes()
     assert pki.issue(authority, "server", ["a"])[0].read_bytes() == before
     assert pki.issue(authority, "server", ["a", "b"])[0].read_bytes() != before
 
 
 def test_certificate_of_another_authority_is_replaced(authority: pathlib.Path) -> None:
-    cert, _ = pki.issue(authority, "server", ["a"])
+    cert, _unused = pki.issue(authority, "server", ["a"])
     before = cert.read_bytes()
     pki.create_ca(authority, "new CA")
     assert pki.issue(authority, "server", ["a"])[0].read_bytes() != before
 
 
 def test_keys_are_for_the_owner_only(authority: pathlib.Path) -> None:
-    _, key = pki.issue(authority, "server", ["a"])
+    _unused, key = pki.issue(authority, "server", ["a"])
     assert {stat.S_IMODE(path.stat().st_mode) for path in (key, authority / "ca.key")} == {0o600}
 
 
 def test_server_certificate_covers_the_labs_address(state: LabState) -> None:
     pki.up(state)
-    cert, _ = pki.server_certificate(state, "s3", "s3.lab")
+    cert, _unused = pki.server_certificate(state, "s3", "s3.lab")
     names = x509.load_pem_x509_certificate(cert.read_bytes()).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert "s3.lab" in names.get_values_for_type(x509.DNSName)
     assert state.connection["ca_file"] == str(state.dir / "pki" / "ca.pem")

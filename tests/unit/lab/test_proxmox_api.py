@@ -56,7 +56,7 @@ class Api:
         return data["data"]
 
     def wait(self, upid: str) -> str:
-        for _ in range(400):
+        for _unused in range(400):
             status = self("GET", f"/nodes/pve1/tasks/{urllib.parse.quote(upid, safe='')}/status")
             if status["status"] == "stopped":
                 return str(status["exitstatus"])

@@ -54,4 +54,4 @@ def test_state_directory_can_be_moved(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 def test_address_before_the_network_is_up_says_what_to_run() -> None:
     with pytest.raises(LabError, match="up --only network"):
-        _ = LabState.open("fresh").address
+        _unused = LabState.open("fresh").address

@@ -44,7 +44,7 @@ def hosts(*, data: t.Sequence[str] = (), marked: t.Sequence[str] = (), mark: str
     return {"hostvars": {name: {"__vault_cluster_look": {"stdout": text}} for name, text in looks.items()}, "ansible_play_hosts": NAMES}
 
 
-def login(*states: str, voters: t.Sequence[str] = NAMES) -> dict[str, t.Any]:
+def login(*states: str, voters: t.Sequence[str] = tuple(NAMES)) -> dict[str, t.Any]:
     """What the login with the old credentials gave; no state at all: it was refused."""
     if not states:
         return {"msg": "Cannot log in: 403 permission denied."}

@@ -24,7 +24,7 @@ SCHEMA = "auto-%Y-%m-%d_%H-%M"
 
 def free_ports(count: int) -> list[int]:
     """Return ports that nobody listens on right now."""
-    sockets = [socket.socket() for _ in range(count)]
+    sockets = [socket.socket() for _unused in range(count)]
     for one in sockets:
         one.bind(("127.0.0.1", 0))
     ports = [one.getsockname()[1] for one in sockets]

@@ -116,7 +116,7 @@ def test_quota_is_enforced(api: Client, pair: Pair) -> None:
     api.call("pool.dataset.update", ["tank/small", {"reservation": GIB // 8}])
     file = pair.mount("primary", "tank/small/big")
     with pytest.raises(OSError, match="(?i)quota|space"), open(file, "wb") as stream:
-        for _ in range(70):
+        for _unused in range(70):
             stream.write(os.urandom(1024) * 16384)
             stream.flush()
             os.fsync(stream.fileno())

@@ -214,7 +214,7 @@ def test_restore_goes_the_other_way(a: Client, b: Client, credentials: int, pair
 def test_receiver_killed_in_the_middle(a: Client, credentials: int, pair: Pair) -> None:
     source = _dataset(a)
     with open(pair.mount("primary", source, "big"), "wb") as stream:
-        for _ in range(300):
+        for _unused in range(300):
             stream.write(os.urandom(1_000_000))
         os.fsync(stream.fileno())
     a.call("pool.snapshot.create", [{"dataset": source, "name": D1}])
@@ -240,7 +240,7 @@ def test_receiver_killed_in_the_middle(a: Client, credentials: int, pair: Pair) 
 def test_abort_ends_the_stream(a: Client, credentials: int, pair: Pair) -> None:
     source = _dataset(a)
     with open(pair.mount("primary", source, "big"), "wb") as stream:
-        for _ in range(200):
+        for _unused in range(200):
             stream.write(os.urandom(1_000_000))
         os.fsync(stream.fileno())
     a.call("pool.snapshot.create", [{"dataset": source, "name": D1}])

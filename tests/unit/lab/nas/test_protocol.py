@@ -108,8 +108,8 @@ def test_more_than_twenty_calls_at_once_are_refused(talk: Talk, mw: Middleware) 
 
     async def scenario(wire: Wire) -> None:
         await wire.login()
-        numbers = [await wire.send("test.slow") for _ in range(25)]
-        replies = [json.loads(await wire.socket.receive_str(timeout=10)) for _ in numbers]
+        numbers = [await wire.send("test.slow") for _unused in range(25)]
+        replies = [json.loads(await wire.socket.receive_str(timeout=10)) for _unused in numbers]
         refused = [reply for reply in replies if "error" in reply]
         assert len(refused) == 5 and {reply["error"]["code"] for reply in refused} == {-32000}
 
@@ -119,12 +119,12 @@ def test_more_than_twenty_calls_at_once_are_refused(talk: Talk, mw: Middleware) 
 def test_twenty_first_login_within_a_minute_is_refused(talk: Talk) -> None:
     async def scenario(wire: Wire) -> None:
         login = {"mechanism": "API_KEY_PLAIN", "username": "automation", "api_key": "1-wrong"}
-        for _ in range(20):
+        for _unused in range(20):
             assert await wire.call("auth.login_ex", login) == {"response_type": "AUTH_ERR"}
         error = await wire.error("auth.login_ex", login)
         assert error["code"] == -32001 and error["data"]["errname"] == "EBUSY" and "Rate Limit Exceeded" in error["data"]["reason"]
         assert await wire.call("auth.mechanism_choices"), "each method has its own count"
-        for _ in range(25):
+        for _unused in range(25):
             await wire.call("core.set_options", {"py_exceptions": False})
 
     talk(scenario)
@@ -133,11 +133,11 @@ def test_twenty_first_login_within_a_minute_is_refused(talk: Talk) -> None:
 def test_rate_limit_forgets_after_a_minute_and_can_be_off() -> None:
     now = [0.0]
     limit = RateLimit(2, clock=lambda: now[0])
-    assert [limit.exceeded("m", "a") for _ in range(3)] == [False, False, True]
+    assert [limit.exceeded("m", "a") for _unused in range(3)] == [False, False, True]
     assert not limit.exceeded("m", "b") and not limit.exceeded("other", "a")
     now[0] = 61
     assert not limit.exceeded("m", "a")
-    assert not any(RateLimit(0).exceeded("m", "a") for _ in range(100))
+    assert not any(RateLimit(0).exceeded("m", "a") for _unused in range(100))
     for number in range(150):
         limit.exceeded("m", str(number))
     assert len(limit._entries) == 100

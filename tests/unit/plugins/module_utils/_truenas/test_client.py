@@ -59,7 +59,7 @@ def test_refused_login_is_a_typed_error_without_the_key(reply: t.Any, error: typ
     server = Server(options(), Step("auth.login_ex", result=reply), session=False)
     with pytest.raises(error) as caught:
         server.client().call("core.ping")
-    assert type(caught.value) is error
+    assert caught.type is error
     assert KEY not in str(caught.value.as_result())
     assert server.closed == 1
 
@@ -80,7 +80,7 @@ def test_too_many_logins_are_waited_out_on_new_connections() -> None:
 
 
 def test_too_many_logins_for_too_long_is_an_error() -> None:
-    server = Server(*(step for _ in range(200) for step in (options(), Step("auth.login_ex", error=EBUSY))), session=False)
+    server = Server(*(step for _unused in range(200) for step in (options(), Step("auth.login_ex", error=EBUSY))), session=False)
     with pytest.raises(ConnectionFailed, match="too many log-ins"):
         server.client().call("core.ping")
     assert 150 <= server.now < 160
@@ -132,7 +132,7 @@ def test_errors_are_told_apart_by_number(error: dict[str, t.Any], kind: type[Api
     server = Server(Step("pool.dataset.create", error=error))
     with pytest.raises(ApiError) as caught:
         server.client().call("pool.dataset.create", {}, what="tank/a")
-    assert type(caught.value) is kind
+    assert caught.type is kind
     assert "pool.dataset.create on tank/a at nas1:443 failed" in caught.value.message
 
 
@@ -205,7 +205,7 @@ def test_snapshot_service_of_25_04_is_found_once() -> None:
 def test_snapshot_service_that_is_nowhere() -> None:
     server = Server(*[Step(f"{service}.rename", error=METHOD_MISSING) for service in ("pool.snapshot", "zfs.snapshot", "zfs.snapshot")])
     client = server.client()
-    for _ in range(2):
+    for _unused in range(2):
         with pytest.raises(MethodMissing):
             client.snapshots("rename")
 

@@ -224,7 +224,7 @@ def test_two_hundred_names_are_one_call() -> None:
 
 
 def test_a_thousand_names_are_a_few_calls() -> None:
-    server = Server(*[Step("pool.dataset.query", result=[]) for _ in range(3)])
+    server = Server(*[Step("pool.dataset.query", result=[]) for _unused in range(3)])
     dataset.read(server.client(), dataset.wanted([{"name": f"tank/{number}"} for number in range(1000)]))
     server.finished()
 

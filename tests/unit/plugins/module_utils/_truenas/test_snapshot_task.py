@@ -17,8 +17,10 @@ def wanted(**item: t.Any) -> list[dict[str, t.Any]]:
     return snapshot_task.wanted([{"dataset": "tank/a", "naming_schema": AUTO, "state": "present", **item}])
 
 
-def plan(items: list[dict[str, t.Any]], current: t.Any = HAVE, missing: t.Any = (), affected: t.Any = None, limit: int | None = None) -> snapshot_task.Plan:
-    return snapshot_task.plan(items, current, missing, affected or {}, limit)
+def plan(
+    items: list[dict[str, t.Any]], current: t.Any = None, missing: t.Any = (), affected: t.Any = None, limit: int | None = None
+) -> snapshot_task.Plan:
+    return snapshot_task.plan(items, HAVE if current is None else current, missing, affected or {}, limit)
 
 
 @pytest.mark.parametrize("schema", [AUTO, "%Y%m%d%H%M", "x-%s", "backup-%Y-%m-%d_%H-%M-%S", "a %Y-%m-%d %H.%M %z"])
