@@ -122,8 +122,20 @@ def test_only_an_initialisation_without_keys_is_taken_back(
 def test_leader_is_restarted_last(variables: dict[str, t.Any], stale: list[str], leader: int, order: list[str]) -> None:
     states = ["active" if number == leader else "standby" for number in (1, 2, 3)]
     looks = {node["name"]: {"__vault_cluster_look": {"stdout": json.dumps({"name": node["name"], "current": node["name"] not in stale})}} for node in NODES}
-    variables |= {"__vault_cluster_said": said(*states), "hostvars": looks, "ansible_play_hosts": list(looks)}
+    variables |= {"ansible_check_mode": False, "__vault_cluster_said": said(*states), "hostvars": looks, "ansible_play_hosts": list(looks)}
     assert [node["name"] for node in evaluate("__vault_cluster_restart_order", variables)] == order
+
+
+def test_check_mode_predicts_the_restart_of_what_it_would_rewrite(variables: dict[str, t.Any]) -> None:
+    looks = {
+        node["name"]: {
+            "__vault_cluster_look": {"stdout": json.dumps({"name": node["name"], "current": True})},
+            "__vault_cluster_written": {"changed": node["name"] != "v2"},
+        }
+        for node in NODES
+    }
+    variables |= {"ansible_check_mode": True, "hostvars": looks, "ansible_play_hosts": list(looks)}
+    assert evaluate("__vault_cluster_stale", variables) == ["v1", "v3"]
 
 
 def look(tmp_path: pathlib.Path, *, active: str = "inactive") -> dict[str, t.Any]:
