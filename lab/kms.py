@@ -9,11 +9,13 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import ssl
 import subprocess
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -208,3 +210,38 @@ def status(state: LabState) -> list[Row]:
     health = _health(state)
     detail = f"https://{state.address}:{PORT} key {MOUNT}/{KEY} (pid {pid})"
     return [Row("kms", "up", detail)] if health == 200 else [Row("kms", "broken", f"{detail}: health {health}; see {_daemon(state).log}")]
+
+
+def _root(state: LabState) -> str:
+    return str(json.loads(state.path("kms", "init.json").read_text())["root_token"])
+
+
+def _kill(state: LabState, args: Mapping[str, Any]) -> str:
+    """Kill the server; ``up --only kms`` starts it again."""
+    del args
+    pid = _daemon(state).pid()
+    if pid is None:
+        raise LabError("The key service does not run.")
+    os.kill(pid, signal.SIGKILL)
+    return f"killed the key service (pid {pid})"
+
+
+def _revoke(state: LabState, args: Mapping[str, Any]) -> str:
+    """Revoke the seals' token: clusters run on until they restart. ``up --only kms`` makes a new one."""
+    del args
+    call(state, "POST", "auth/token/revoke", {"token": state.path("kms", "seal-token").read_text()}, token=_root(state))
+    return "revoked the token of the seals"
+
+
+def _retire(state: LabState, args: Mapping[str, Any]) -> str:
+    """Rotate the key and forbid older versions: snapshots that are sealed by them cannot be opened (``version=1`` allows them again)."""
+    root = _root(state)
+    if "version" not in args:
+        call(state, "POST", f"{MOUNT}/keys/{KEY}/rotate", {}, token=root)
+    newest = call(state, "GET", f"{MOUNT}/keys/{KEY}", token=root)["data"]["latest_version"]
+    version = int(args.get("version", newest))
+    call(state, "POST", f"{MOUNT}/keys/{KEY}/config", {"min_decryption_version": version}, token=root)
+    return f"{MOUNT}/{KEY} decrypts from version {version} on"
+
+
+FAULTS: dict[str, Callable[[LabState, Mapping[str, Any]], str]] = {"kms-kill": _kill, "kms-revoke-token": _revoke, "kms-retire-key": _retire}

