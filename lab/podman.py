@@ -11,9 +11,11 @@ from typing import Any
 from lab.guest.container import hooks_dir
 from lab.state import LabError, cache_dir, write_private
 
-# runc: crun fails on hybrid control groups. The limits: podman's defaults exceed what small machines allow.
+# runc: crun fails on hybrid control groups. The limits: podman's defaults exceed what small machines allow. No keyrings: every guest's
+# root is the same user of the machine, who may have 200 keys, and each `podman exec` would need one of them ("disk quota exceeded").
 _CONF = """\
 [containers]
+keyring = false
 default_ulimits = ["nofile=20000:20000", "nproc=4096:4096"]
 [network]
 network_backend = "netavark"
