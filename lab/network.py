@@ -1,4 +1,8 @@
-"""The lab's bridge network: a /24 of its own, there from ``up`` to ``down`` whether guests run or not."""
+"""The lab's two bridge networks, each a /24 of its own, there from ``up`` to ``down`` whether guests run or not.
+
+The second one is isolated: the machine routes nothing from it or to it. Its guests reach the machine's own addresses (key service, S3) and
+each other, and no guest of the first one.
+"""
 
 from __future__ import annotations
 
@@ -106,39 +110,81 @@ def _remove_rules(cidr: str) -> None:
                 subprocess.run(["iptables", "-w", "-t", table, action, chain], capture_output=True, check=False)
 
 
-def up(state: LabState) -> None:
-    """Create the network once; put its bridge back if it is gone (after a restart of the machine)."""
-    found = _inspect(state.prefix) or _create(state.prefix)
+def _isolation_rule(bridge: str) -> list[str]:
+    """Return the routing rule that refuses everything which comes from the bridge and is not for this machine itself.
+
+    The local table is looked up before any rule. Nothing comes back from the bridge either, so no connection into it can be made but by the machine.
+    """
+    return ["iif", bridge, "pref", "100", "prohibit"]
+
+
+def _is_isolated(bridge: str) -> bool:
+    return f"iif {bridge} prohibit" in " ".join(_ip("rule", "show").replace("[detached]", "").split())
+
+
+def _isolate(bridge: str) -> None:
+    if not _is_isolated(bridge):
+        _ip("rule", "add", *_isolation_rule(bridge))
+
+
+def _ensure(name: str) -> dict[str, Any]:
+    """Create the network once; put its bridge back if it is gone (after a restart of the machine). Returns its section of ``connection``."""
+    found = _inspect(name) or _create(name)
     subnet = found["subnets"][0]
     network = ipaddress.ip_network(subnet["subnet"])
     _ensure_bridge(found["network_interface"], subnet["gateway"], network.prefixlen)
-    state.update("network", {
-        "name": state.prefix, "cidr": str(network), "gateway": subnet["gateway"], "prefix": network.prefixlen,
-        "interface": found["network_interface"],
-    })
-    state.update("guests", {f"vault-{number}": str(network[10 + number]) for number in (1, 2, 3)})
+    return {"name": name, "cidr": str(network), "gateway": subnet["gateway"], "prefix": network.prefixlen, "interface": found["network_interface"]}
 
 
-def down(state: LabState) -> None:
-    """Remove network, bridge and anchor. PodmanError if containers are still on it."""
-    found = _inspect(state.prefix)
-    bridge = found["network_interface"] if found else (state.connection.get("network") or {}).get("interface")
+def _address(section: dict[str, Any], number: int) -> str:
+    return str(ipaddress.ip_network(section["cidr"])[number])
+
+
+def up(state: LabState) -> None:
+    """Create both networks once; put back what is gone of them."""
+    main = _ensure(state.prefix)
+    isolated = _ensure(f"{state.prefix}-isolated")
+    _isolate(isolated["interface"])
+    state.update("network", main)
+    state.update("isolated_network", isolated)
+    state.update("guests", {f"vault-{number}": _address(main, 10 + number) for number in (1, 2, 3)})
+    state.update("drill", {"address": _address(isolated, 11)})
+
+
+def _remove(name: str, known: dict[str, Any]) -> None:
+    """Remove a network with its bridge and anchor; ``known`` is its section of ``connection``, for when podman forgot it."""
+    found = _inspect(name)
+    bridge = found["network_interface"] if found else known.get("interface")
     if found:
-        podman.run("network", "rm", state.prefix)
-        say(f"removed network {state.prefix} ({found['subnets'][0]['subnet']})")
+        podman.run("network", "rm", name)
+        say(f"removed network {name} ({found['subnets'][0]['subnet']})")
     if not bridge:
         return
+    if _is_isolated(bridge):
+        _ip("rule", "delete", *_isolation_rule(bridge))
     for link in (_anchor(bridge)[0], bridge):
         if link in _links():
             _ip("link", "delete", link)
-    _remove_rules(found["subnets"][0]["subnet"] if found else state.connection["network"]["cidr"])
+    _remove_rules(found["subnets"][0]["subnet"] if found else known["cidr"])
+
+
+def down(state: LabState) -> None:
+    """Remove networks, bridges and anchors. PodmanError if containers are still on one."""
+    _remove(f"{state.prefix}-isolated", state.connection.get("isolated_network") or {})
+    _remove(state.prefix, state.connection.get("network") or {})
+
+
+def _row(component: str, name: str, *, isolated: bool) -> Row:
+    found = _inspect(name)
+    if found is None:
+        return Row(component, "down", "not created")
+    bridge, subnet = found["network_interface"], found["subnets"][0]
+    there = subnet["gateway"] in _ip("-4", "-oneline", "address", "show", "dev", bridge, check=False)
+    if there and isolated and not _is_isolated(bridge):
+        return Row(component, "broken", f"{name} {subnet['subnet']} on {bridge} is not isolated: run up")
+    return Row(component, "up" if there else "broken", f"{name} {subnet['subnet']} on {bridge}{', isolated' if isolated else ''}")
 
 
 def status(state: LabState) -> list[Row]:
-    """One row: the network and whether its bridge has the address."""
-    found = _inspect(state.prefix)
-    if found is None:
-        return [Row("network", "down", "not created")]
-    bridge, subnet = found["network_interface"], found["subnets"][0]
-    there = subnet["gateway"] in _ip("-4", "-oneline", "address", "show", "dev", bridge, check=False)
-    return [Row("network", "up" if there else "broken", f"{state.prefix} {subnet['subnet']} on {bridge}")]
+    """Two rows: each network, whether its bridge has the address, and whether the second one is isolated."""
+    return [_row("network", state.prefix, isolated=False), _row("isolated", f"{state.prefix}-isolated", isolated=True)]

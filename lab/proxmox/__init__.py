@@ -29,7 +29,7 @@ def _access(state: LabState) -> dict[str, object]:
     return {
         "host": state.address, "port": _PORT, "node": "pve1", "user": "automation@pve", "password": old.get("password") or secrets.token_urlsafe(18),
         "token_id": "lab", "token_secret": old.get("token_secret") or str(uuid.uuid4()), "root_password": old.get("root_password") or secrets.token_urlsafe(18),
-        "template": "debian12", "storage": "local-lvm", "bridge": "vmbr0",
+        "template": "debian12", "storage": "local-lvm", "bridge": "vmbr0", "isolated_bridge": "vmbr1",
     }
 
 

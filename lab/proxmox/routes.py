@@ -13,6 +13,9 @@ from lab.proxmox import cloudinit
 from lab.proxmox.room import Room
 from lab.proxmox.vm import LabVm
 
+# The lab's networks (sections of ``connection``) by the bridge that stands for them on the node.
+NETWORKS = {"vmbr0": "network", "vmbr1": "isolated_network"}
+
 
 class Routes(FakePve):  # type: ignore[misc]  # fakepve has no types
     """Part of the API server."""
@@ -23,9 +26,21 @@ class Routes(FakePve):  # type: ignore[misc]  # fakepve has no types
         bulk = "/cluster/bulk-action/guest"
         one = "/nodes/{node}/qemu/{vmid}"
         return [
+            ("GET", "/nodes/{node}/network", self._networks),
             ("PUT", one + "/cloudinit", self._cloudinit_put),
             ("GET", one + "/cloudinit/dump", self._cloudinit_dump),
             ("POST", bulk + "/start", self._bulk_start), ("POST", bulk + "/shutdown", self._bulk_shutdown),
+        ]
+
+    async def _networks(self, v: dict[str, Any], user: str) -> list[dict[str, Any]]:
+        """The node's bridges: those that the lab has networks for."""
+        del user
+        if v.get("type") not in (None, "bridge", "any_bridge", "any_local_bridge"):
+            return []
+        return [
+            {"iface": bridge, "type": "bridge", "method": "manual", "method6": "manual", "families": ["inet"], "priority": 3 + number,
+             "active": 1, "autostart": 1, "exists": 1, "bridge_stp": "off", "bridge_fd": "0"}
+            for number, bridge in enumerate(NETWORKS)
         ]
 
     async def _cloudinit_put(self, v: dict[str, Any], user: str) -> None:

@@ -18,7 +18,7 @@ from lab.proxmox import cloudinit, store
 from lab.proxmox.agent import Agent
 from lab.proxmox.config import Config
 from lab.proxmox.room import REBOOTED, Room, RoomError
-from lab.proxmox.routes import Routes
+from lab.proxmox.routes import NETWORKS, Routes
 from lab.proxmox.transport import Transport
 from lab.proxmox.vm import LabVm, VmList
 from lab.state import LabError, LabState
@@ -121,13 +121,14 @@ class LabPve(Transport, Config, Routes):
     def _spec(self, vm: LabVm) -> GuestSpec:
         """What the guest's container is made from, by the VM's config. ValueError for what cannot start."""
         config = vm.config
-        network = self.room.state.connection["network"]
         values: dict[str, Any] = {}
         net = str(config.get("net0") or "")
         if net and "link_down=1" not in net:
-            bridge = re.search(r"(?:^|,)bridge=([^,]+)", net)
-            if bridge and bridge.group(1) != BRIDGE:
-                raise ValueError(f"bridge '{bridge.group(1)}' does not exist")
+            found = re.search(r"(?:^|,)bridge=([^,]+)", net)
+            bridge = found.group(1) if found else BRIDGE
+            if bridge not in NETWORKS:
+                raise ValueError(f"bridge '{bridge}' does not exist")
+            network = self.room.state.connection[NETWORKS[bridge]]
             mac = re.search(r"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}", net)
             values.update(network=network["name"], mac=mac.group(0).lower() if mac else None,
                           address=cloudinit.static_address(config, network["cidr"]))

@@ -290,6 +290,11 @@ def test_bulk_start_is_one_task_and_names_what_failed(api: Api) -> None:
     assert api.wait(api("POST", "/cluster/bulk-action/guest/start", vms="101")) == "Some guests failed to start: 101"
 
 
+def test_node_lists_the_bridges_that_there_are_networks_for(api: Api) -> None:
+    assert [line["iface"] for line in api("GET", "/nodes/pve1/network", type="any_bridge")] == ["vmbr0", "vmbr1"]
+    assert api("GET", "/nodes/pve1/network", type="bond") == []
+
+
 @pytest.mark.parametrize("command", ["ping", "network-get-interfaces"])
 def test_agent_of_a_stopped_or_unconfigured_vm_is_refused(api: Api, command: str) -> None:
     api.create(100)
