@@ -17,6 +17,8 @@ from helpers.modules import ModuleFailed, run_module  # noqa: E402
 
 from ansible_collections.resilient.platform.plugins.modules import proxmox_fleet, proxmox_vm_info  # noqa: E402
 
+pytestmark = pytest.mark.server
+
 KEYS = ["ssh-ed25519 AAAA+/= admin"]
 
 
