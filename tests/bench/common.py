@@ -1,0 +1,28 @@
+"""What the benchmarks share: a table, a median, and a line that says on what machine the figures were taken."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import platform
+import statistics
+import typing as t
+from collections.abc import Callable, Sequence
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def machine() -> str:
+    """Return processor count, load of the last minute and versions: figures of a busy machine say so."""
+    return f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}, Python {platform.python_version()}, {platform.system()} {platform.release()}"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[t.Any]]) -> str:
+    """Return a Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+def median(measure: Callable[[], float], repeat: int) -> float:
+    """Return the median of *repeat* measurements."""
+    return statistics.median(measure() for _ in range(repeat))
