@@ -8,7 +8,8 @@
 #   lab       integration tests against the lab's guests
 #   scenarios Molecule on the lab
 #   docs      reference documentation
-# `fast` = all of these but docs, Molecule and the long tests; `all` = everything, remembering finished stages until one pass is complete.
+# `fast` = all of these but docs, Molecule and the long tests; `all` = everything, remembering finished stages (in servers and lab: test files)
+# until one pass is complete.
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 cd "$here" || exit 2
@@ -79,11 +80,11 @@ stage_build() {
   return $rc
 }
 
-stage_servers() { pytest tests/integration -m server; }
+stage_servers() { RESILIENT_TEST_LEDGER=$ledger pytest tests/integration -m server; }
 
 stage_lab() {
   python -m lab --name "$RESILIENT_LAB" up || return 1
-  pytest tests/integration -m lab
+  RESILIENT_TEST_LEDGER=$ledger pytest tests/integration -m lab
 }
 
 stage_scenarios() { tests/scenarios.sh; }
