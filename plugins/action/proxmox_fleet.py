@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible.plugins.action.normal import ActionModule as NormalAction
-from ansible.utils.display import Display
-from ansible_collections.resilient.platform.plugins.plugin_utils._progress import Heartbeat
+from ansible_collections.resilient.platform.plugins.plugin_utils._waiting import WaitingAction
 
 STATES = {"absent": "be gone", "stopped": "be stopped", "started": "run", "present": "be there"}
 
@@ -28,11 +26,9 @@ def awaited(args: t.Mapping[str, t.Any]) -> str:
     return "; ".join(parts) or "guests"
 
 
-class ActionModule(NormalAction):  # type: ignore[misc]
+class ActionModule(WaitingAction):
     """The module with a heartbeat."""
 
-    def run(self, tmp: t.Any = None, task_vars: t.Any = None) -> t.Any:
-        """Run the module."""
-        host = (task_vars or {}).get("inventory_hostname", "")
-        with Heartbeat(Display().display, f"[{host}] waiting for {awaited(self._task.args)}"):
-            return super().run(tmp, task_vars)
+    def awaited(self, args: t.Mapping[str, t.Any]) -> str:
+        """Name the guests."""
+        return awaited(args)

@@ -9,6 +9,7 @@ import pytest
 from ansible.plugins.action.normal import ActionModule as NormalAction
 
 from ansible_collections.resilient.platform.plugins.action import proxmox_fleet, proxmox_vm
+from ansible_collections.resilient.platform.plugins.plugin_utils import _waiting
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,7 @@ def test_module_runs_under_the_heartbeat(plugin: types.ModuleType, monkeypatch: 
         def __exit__(self, *_exc: object) -> None:
             beats.append("end")
 
-    monkeypatch.setattr(proxmox_fleet, "Heartbeat", Beat)
+    monkeypatch.setattr(_waiting, "Heartbeat", Beat)
     monkeypatch.setattr(NormalAction, "run", lambda _self, _tmp, task_vars: {"changed": True, "host": task_vars["inventory_hostname"]})
     action = object.__new__(plugin.ActionModule)
     action._task = types.SimpleNamespace(args={"name": "a", "state": "started"})
