@@ -67,18 +67,27 @@ class Run:
         return "\n".join([*(f"{host}: {text}" for host, text in self.failures().items()), self.errors[-3000:]])
 
 
-def play(name: str, *args: str, check: bool = False, timeout: float = 1800, environment: dict[str, str] | None = None) -> Run:
-    """Run the playbook ``resilient.platform.<name>`` on the lab with ``--diff``; *args* go to ansible-playbook."""
+def play(name: str, *args: str, lab: str, check: bool = False, timeout: float = 1800, local: str = "") -> Run:
+    """Run the playbook ``resilient.platform.<name>`` on a lab with ``--diff``.
+
+    Args:
+        name: Name of the playbook, or path of one.
+        args: More arguments for ansible-playbook.
+        lab: Name of the lab.
+        check: Whether it is only a check.
+        timeout: Seconds.
+        local: What stands for the inventory of the lab, such as a path.
+    """
     program = pathlib.Path(sys.executable).with_name("ansible-playbook")
-    command = [str(program), "-i", str(ROOT / "inventories/lab"), f"resilient.platform.{name}", "--diff", *(["--check"] if check else []), *args]
+    playbook = name if name.endswith(".yml") else f"resilient.platform.{name}"
+    command = [str(program), "-i", local or str(ROOT / "inventories/lab"), *args, playbook, "--diff", *(["--check"] if check else [])]
     settings = {
+        "RESILIENT_LAB": lab,
         "ANSIBLE_CONFIG": str(ROOT / "inventories/lab/ansible.cfg"),
         "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
-        "ANSIBLE_DISPLAY_ARGS_TO_STDOUT": "false",
-        # The heartbeats of long tasks would stand between the pieces of the document.
         "ANSIBLE_FORCE_COLOR": "false",
     }
-    done = subprocess.run(command, env=os.environ | settings | (environment or {}), capture_output=True, text=True, timeout=timeout, check=False)
+    done = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, timeout=timeout, check=False)
     # The document is the last thing printed; heartbeats of long tasks come before it.
     start = done.stdout.find('{\n    "custom_stats"')
     assert start >= 0, f"{command}: no document.\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
