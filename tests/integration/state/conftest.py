@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pathlib
-import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -13,13 +12,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from lab.state import LabState  # noqa: E402
-from runs import ROOT  # noqa: E402
-
-
-def lab(name: str, command: str) -> None:
-    """Run ``python -m lab``."""
-    done = subprocess.run([sys.executable, "-m", "lab", "--name", name, command], cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == 0, f"lab {command}:\n{done.stdout}\n{done.stderr}"
+from runs import lab  # noqa: E402
 
 
 @pytest.fixture(scope="session")

@@ -67,22 +67,27 @@ class Run:
         return "\n".join([*(f"{host}: {text}" for host, text in self.failures().items()), self.errors[-3000:]])
 
 
-def play(name: str, *args: str, lab: str, check: bool = False, timeout: float = 1800, local: str = "") -> Run:
+def lab(name: str, command: str) -> None:
+    """Run ``python -m lab``."""
+    done = subprocess.run([sys.executable, "-m", "lab", "--name", name, command], cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, f"lab {command}:\n{done.stdout}\n{done.stderr}"
+
+
+def play(name: str, *args: str, on: str, check: bool = False, timeout: float = 1800) -> Run:
     """Run the playbook ``resilient.platform.<name>`` on a lab with ``--diff``.
 
     Args:
         name: Name of the playbook, or path of one.
         args: More arguments for ansible-playbook.
-        lab: Name of the lab.
+        on: Name of the lab.
         check: Whether it is only a check.
         timeout: Seconds.
-        local: What stands for the inventory of the lab, such as a path.
     """
     program = pathlib.Path(sys.executable).with_name("ansible-playbook")
     playbook = name if name.endswith(".yml") else f"resilient.platform.{name}"
-    command = [str(program), "-i", local or str(ROOT / "inventories/lab"), *args, playbook, "--diff", *(["--check"] if check else [])]
+    command = [str(program), "-i", str(ROOT / "inventories/lab"), *args, playbook, "--diff", *(["--check"] if check else [])]
     settings = {
-        "RESILIENT_LAB": lab,
+        "RESILIENT_LAB": on,
         "ANSIBLE_CONFIG": str(ROOT / "inventories/lab/ansible.cfg"),
         "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
         "ANSIBLE_FORCE_COLOR": "false",

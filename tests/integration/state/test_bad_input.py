@@ -24,7 +24,7 @@ more = pytest.mark.skipif(not os.environ.get("RESILIENT_LONG_TESTS"), reason="an
 def refused(state: LabState, playbook: str, values: dict[str, Any], *args: str) -> Run:
     """Run a playbook with other variables; it has to fail and to leave all servers as they were."""
     with untouched(state):
-        run = play(playbook, *args, "-e", json.dumps(values), lab=state.name, timeout=300)
+        run = play(playbook, *args, "-e", json.dumps(values), on=state.name, timeout=300)
     assert run.status != 0, run.document["stats"]
     # Preflight makes the probe that it sends in a temporary file of the controller.
     assert [key for key in run.changes if key[0] != "localhost"] == []
@@ -115,7 +115,7 @@ def test_same_way_works_with_a_good_certificate(empty_lab: LabState, tmp_path: p
     """Otherwise the refusals above might have another reason."""
     host, port = where(empty_lab, "proxmox")
     with front("good", tmp_path, host, (host, port), empty_lab.dir / "pki") as door:
-        run = play("provision", "-e", json.dumps({"platform_proxmox_api_port": door.port}), lab=empty_lab.name, check=True)
+        run = play("provision", "-e", json.dumps({"platform_proxmox_api_port": door.port}), on=empty_lab.name, check=True)
     assert run.status == 0 and door.sent > 0, run.explain()
 
 

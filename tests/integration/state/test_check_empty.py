@@ -15,7 +15,7 @@ pytestmark = pytest.mark.lab
 
 def test_check_of_an_empty_platform_names_what_is_missing_and_what_would_be_made(empty_lab: LabState) -> None:
     with untouched(empty_lab):
-        run = play("site", lab=empty_lab.name, check=True)
+        run = play("site", on=empty_lab.name, check=True)
     assert run.status == 0, run.explain()
     assert all(host["failures"] == host["unreachable"] == 0 for host in run.stats.values())
 

@@ -11,10 +11,9 @@ from collections.abc import Iterator
 
 import hvac
 import pytest
-from conftest import lab
 from held import nas, proxmox
 from predicted import differences
-from runs import Run, play
+from runs import Run, lab, play
 
 from lab.state import LabState
 
@@ -34,7 +33,7 @@ class Platform:
         self.runs: dict[str, Run] = {}
 
     def play(self, name: str, *args: str, check: bool = False, fails: bool = False) -> Run:
-        run = play(name, *args, lab=self.state.name, check=check)
+        run = play(name, *args, on=self.state.name, check=check)
         assert (run.status != 0) == fails, run.explain()
         return run
 
@@ -199,11 +198,11 @@ def test_guests_made_by_hand_as_declared_are_adopted(platform: Platform) -> None
             client.call("pool.snapshottask.create", [{
                 "dataset": "tank/platform", "recursive": True, "naming_schema": "auto-%Y-%m-%d_%H-%M", "schedule": {"minute": "*/15"},
             }])
-        run = play("provision", lab=name)
+        run = play("provision", on=name)
         assert run.status == 0, run.explain()
         assert {task.split(" | ")[0] for _host, task, _label in run.changes} == {"known_hosts"}
         nothing = json.dumps({"storage_replication_pairs": [], "storage_replications": []})
-        run = play("storage", "-e", nothing, "--limit", "nas-a", lab=name)
+        run = play("storage", "-e", nothing, "--limit", "nas-a", on=name)
         assert run.status == 0 and run.changes == {}, run.explain()
     finally:
         lab(name, "down")
