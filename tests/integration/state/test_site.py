@@ -109,7 +109,7 @@ def test_drift_is_named_and_exactly_it_is_repaired(platform: Platform) -> None:
     platform.ssh("vault-2", f"echo 'kernel.kptr_restrict = 0' | sudo tee -a {file}")
     with nas(platform.state, "primary") as client:
         client.call("pool.dataset.update", ["tank/platform", {"quota": 2 * 1024**3}])
-    platform.vault().sys.create_or_update_policy("backup", 'path "kv/*" { capabilities = ["read"] }')
+    platform.vault().sys.create_or_update_acl_policy("backup", 'path "kv/*" { capabilities = ["read"] }')
 
     check = platform.play("site", check=True)
     shown = {(host, task.split(" | ")[0], label): json.dumps(diff) for (host, task, label), diff in check.changes.items()}
@@ -123,7 +123,7 @@ def test_drift_is_named_and_exactly_it_is_repaired(platform: Platform) -> None:
     assert real.changes == check.changes
     assert node.qemu(vmid).config.get()["cores"] == 1
     assert "kptr_restrict = 0" not in platform.ssh("vault-2", f"cat {file}")
-    assert "kv/*" not in platform.vault().sys.read_policy("backup")["data"]["policy"]
+    assert "kv/*" not in platform.vault().sys.read_acl_policy("backup")["data"]["policy"]
     assert changed(platform.play("site")) == {}
 
 
