@@ -13,6 +13,8 @@ description:
   - Each record carries its series, store, number, time and an HMAC-SHA256. What a store acknowledged is kept outside it, in
     C(<run_dir>/canary-<store>.jsonl), flushed to the disk before the store is asked and after it has answered.
   - After a rebuild the recovered records must be a prefix of the acknowledged ones; what is missing at the end is the loss of data.
+  - A drill has a series of its own in the directory of its run. The platform has one that lives on from backup to backup; with O(destinations)
+    its acknowledgements lie there too, so that they survive the controller.
   - A missing, forged or never written record is named by its number.
 author:
   - resilient.platform contributors (@resilient-platform)
@@ -20,6 +22,7 @@ extends_documentation_fragment:
   - resilient.platform._attributes
   - resilient.platform._attributes.actiongroup_evidence
   - resilient.platform._evidence
+  - resilient.platform._evidence.destinations
 attributes:
   check_mode:
     support: full
@@ -33,7 +36,8 @@ attributes:
 options:
   mode:
     description:
-      - V(write) writes O(count) records to each store and fails if a store does not take them.
+      - V(write) writes O(count) records to each store and fails if a store does not take them. If another writer is at work, it waits until
+        that one has had as many acknowledged. It refuses while C(<run_dir>/canary.stop) exists.
       - V(run) keeps writing until the file C(<run_dir>/canary.stop) exists or O(max_seconds) are over; meant for C(async) with C(poll=0).
         A store that is down is counted and tried again. A second writer for the same run ends at once.
       - V(status) tells what was acknowledged so far, without asking the stores.
@@ -43,11 +47,11 @@ options:
     choices: [write, run, status, read, verify]
     required: true
   run_dir:
-    description: Directory of the run, where acknowledgements are kept.
+    description: Directory of the run, or the one of the platform's series, where acknowledgements are kept. It must exist.
     type: path
     required: true
   series:
-    description: Name of the series. A series is written before the disaster or after it, not both.
+    description: Name of the series. One that is to be written after a disaster too needs O(accept_loss) in between.
     type: str
     required: true
   stores:
@@ -131,6 +135,16 @@ options:
     description: By store, the number of the newest record that the backup is known to hold (O(mode=read)); less is a failure.
     type: dict
     default: {}
+  accept_loss:
+    description:
+      - Whether O(mode=read) writes down which acknowledged records are lost, so that the series can go on behind them and they are not missed
+        again. Only of stores that are V(verified). Waits until no writer is at work.
+    type: bool
+    default: false
+  environment:
+    description:
+      - Name of the platform; required with O(destinations), where acknowledgements lie as C(<environment>/canaries/<series>/canary-<store>.jsonl).
+    type: str
   step:
     description: If given, O(mode=read) adds a record C(canary) of this step for each store to the evidence of the run.
     type: str
@@ -167,6 +181,14 @@ EXAMPLES = r"""
         state: touch
         mode: "0644"
 
+    - name: Write one record to each store in the series of the platform, before a backup
+      resilient.platform.canary:
+        mode: write
+        run_dir: /var/lib/platform/canaries
+        series: production
+        environment: production
+        destinations: "{{ platform_backup_destinations }}"
+
     - name: See what came back
       resilient.platform.canary:
         mode: read
@@ -175,6 +197,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+pushed:
+  description: Destinations that now hold the acknowledgements.
+  returned: after writing, or after O(accept_loss) had something to write, when O(destinations) are given and it is not check mode
+  type: list
+  elements: dict
 canary:
   description: What was written or found.
   returned: success
@@ -210,8 +237,8 @@ import typing as t
 
 from ansible_collections.resilient.platform.plugins.module_utils._argspec import ArgumentSpec
 from ansible_collections.resilient.platform.plugins.module_utils._errors import PlatformError, Refused
-from ansible_collections.resilient.platform.plugins.module_utils._evidence import canary, canary_read, records, stores
-from ansible_collections.resilient.platform.plugins.module_utils._evidence.argspec import run_module
+from ansible_collections.resilient.platform.plugins.module_utils._evidence import canary, canary_read, canary_shared, destinations, records, stores
+from ansible_collections.resilient.platform.plugins.module_utils._evidence.argspec import destinations_spec, run_module
 from ansible_collections.resilient.platform.plugins.module_utils._evidence.canonical import parse_time
 
 if t.TYPE_CHECKING:
@@ -236,6 +263,8 @@ _STORE: dict[str, t.Any] = {
 }
 # Between two records of mode write, so that they have different times.
 _PAUSE_SECONDS = 0.001
+# How long another writer is waited for: the longest interval that makes sense, and a store that hangs.
+_PATIENCE_SECONDS = 90.0
 
 
 class CanaryFailed(PlatformError):
@@ -255,15 +284,19 @@ def argument_spec() -> ArgumentSpec:
             "max_seconds": {"type": "int", "default": 3600},
             "disaster_at": {"type": "str"},
             "minimum_sequences": {"type": "dict", "default": {}},
+            "accept_loss": {"type": "bool", "default": False},
+            "environment": {"type": "str"},
             "step": {"type": "str"},
             "fail_on": {"type": "str", "choices": ["not_verified", "failed", "never"], "default": "never"},
         }
-    )
+    ).merge(destinations_spec())
 
 
 def validate(params: t.Mapping[str, t.Any]) -> None:
     if not os.path.isdir(params["run_dir"]):
-        raise Refused(f"The run directory {params['run_dir']} does not exist.", hint="Begin a run with evidence_run.")
+        raise Refused(f"The run directory {params['run_dir']} does not exist.", hint="Begin a run with evidence_run, or create it.")
+    if params["destinations"] and not params["environment"]:
+        raise Refused("destinations need the name of the environment.", hint="Give environment.")
     if params["interval_seconds"] < 0.01 or params["count"] < 1 or params["max_seconds"] < 1:
         raise Refused("interval_seconds must be at least 0.01, count and max_seconds at least 1.", hint="Correct them.")
     if params["disaster_at"]:
@@ -277,19 +310,69 @@ def result_of(writers: t.Sequence[canary.Writer], params: t.Mapping[str, t.Any])
     return {"canary": {"mode": params["mode"], "series": params["series"], "stores": {item.store.name: item.as_result() for item in writers}}}
 
 
-def write(module: AnsibleModule, writers: t.Sequence[canary.Writer]) -> dict[str, t.Any]:
+def write(module: AnsibleModule, one: canary.OneWriter, build: t.Callable[[], list[canary.Writer]]) -> dict[str, t.Any]:
     params = module.params
+    reason = canary.stopped_by(params["run_dir"])
+    if reason is not None:
+        raise Refused(
+            f"Writing canaries to {params['run_dir']} was stopped by: {reason}. Nothing was written.",
+            hint=f"Bring that to its end. If it is abandoned, remove {os.path.join(params['run_dir'], canary.STOP_NAME)}.",
+        )
+    if not one.take():
+        return {"changed": False, **wait_for_other(build, params)}
+    writers = build()
     if module.check_mode:
         return {"changed": True, **result_of(writers, params)}
     for _number in range(params["count"]):
         for writer in writers:
             writer.write_one()
         time.sleep(_PAUSE_SECONDS)
-    result = {"changed": any(writer.written for writer in writers), **result_of(writers, params)}
+    result = {"changed": any(writer.written for writer in writers), **result_of(writers, params), **share(module, writers)}
     bad = [f"{writer.store.name}: {writer.last_error}" for writer in writers if writer.errors]
     if bad:
         CanaryFailed(f"Not every store took its records: {'; '.join(bad)}", hint="Look at the store.").fail(module, **result)
     return result
+
+
+def wait_for_other(build: t.Callable[[], list[canary.Writer]], params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return what is acknowledged when the writer that is at work has written ``count`` records more to each store."""
+    wanted = [writer.known.last + int(params["count"]) for writer in build()]
+    end = time.monotonic() + _PATIENCE_SECONDS
+    while time.monotonic() < end:
+        writers = build()
+        if all(writer.known.last >= least for writer, least in zip(writers, wanted)):
+            return result_of(writers, params)
+        time.sleep(0.2)
+    raise Refused(
+        f"Another writer is at work in {params['run_dir']}, and in {_PATIENCE_SECONDS:g} s not every store has acknowledged its records.",
+        hint="Look at the stores, or stop it with canary.stop.",
+    )
+
+
+def share(module: AnsibleModule, writers: t.Sequence[canary.Writer]) -> dict[str, t.Any]:
+    """Put the acknowledgements to the destinations; one that is down is a warning."""
+    targets = destinations.build_all(module.params["destinations"])
+    if not targets:
+        return {}
+    pushed, problems = canary_shared.push([writer.log for writer in writers], targets, module.params["environment"])
+    for problem in problems:
+        module.warn(f"The acknowledgements of canaries were not pushed to {problem}")
+    return {"pushed": pushed}
+
+
+def gather(module: AnsibleModule, writers: t.Sequence[canary.Writer]) -> None:
+    """Add what the destinations know to the files here; refuse to begin a series anew that may be known there."""
+    params = module.params
+    targets = destinations.build_all(params["destinations"])
+    _added, problems = canary_shared.pull([writer.log for writer in writers], targets, params["environment"] or "", write=not module.check_mode)
+    for problem in problems:
+        module.warn(f"Cannot look for acknowledgements of canaries at {problem}")
+    unknown = [writer.store.name for writer in writers if not writer.log.load().intents]
+    if problems and len(problems) == len(targets) and unknown and params["mode"] in ("write", "run"):
+        raise Refused(
+            f"Nothing is known here of the series {params['series']} in {', '.join(unknown)}, and no destination can be asked: {'; '.join(problems)}.",
+            hint="Bring a destination back, because numbers must not be given twice.",
+        )
 
 
 def keep_writing(module: AnsibleModule, one: canary.OneWriter, build: t.Callable[[], list[canary.Writer]]) -> dict[str, t.Any]:
@@ -299,8 +382,9 @@ def keep_writing(module: AnsibleModule, one: canary.OneWriter, build: t.Callable
     writers = build()  # after the lock, so that the numbers go on where the last writer ended
     if module.check_mode:
         return {"changed": True, "already_running": False, "stopped": False, **result_of(writers, params)}
-    stopped = canary.write_until_stopped(writers, params["run_dir"], params["interval_seconds"], params["max_seconds"])
-    return {"changed": any(writer.written for writer in writers), "already_running": False, "stopped": stopped, **result_of(writers, params)}
+    stopped = canary.write_until_stopped(writers, params["run_dir"], params["interval_seconds"], params["max_seconds"], lambda: share(module, writers))
+    result = {"changed": any(writer.written for writer in writers), "already_running": False, "stopped": stopped, **result_of(writers, params)}
+    return {**result, **share(module, writers)}
 
 
 def read(module: AnsibleModule, writers: t.Sequence[canary.Writer]) -> dict[str, t.Any]:
@@ -314,9 +398,13 @@ def read(module: AnsibleModule, writers: t.Sequence[canary.Writer]) -> dict[str,
     verdict = canary_read.overall(found)
     if params["step"] and not module.check_mode:
         _record(params, found)
+    lost = params["accept_loss"] and [
+        canary_read.accept_loss(item.log, found[item.store.name], params["disaster_at"], write=not module.check_mode) for item in writers
+    ]
     result: dict[str, t.Any] = {
-        "changed": bool(params["step"]),
+        "changed": bool(params["step"]) or any(lost or []),
         "canary": {"mode": "read", "series": params["series"], "stores": found, "verdict": verdict, "skew_seconds": canary_read.skew_seconds(found)},
+        **(share(module, writers) if any(lost or []) and not module.check_mode else {}),
     }
     if (params["fail_on"] == "not_verified" and verdict != "verified") or (params["fail_on"] == "failed" and verdict == "failed"):
         reasons = "; ".join(f"{name}: {item['reason']}" for name, item in found.items() if item["reason"])
@@ -357,17 +445,21 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     def writers() -> list[canary.Writer]:
         return canary.make_writers(params["run_dir"], params["series"], built, key)
 
-    if params["mode"] in ("read", "verify"):
-        return read(module, writers())
+    if params["destinations"]:
+        gather(module, writers())
     if params["mode"] == "status":
         return {"changed": False, **result_of(writers(), params)}
+    if params["mode"] in ("read", "verify") and not params["accept_loss"]:
+        return read(module, writers())
     one = canary.OneWriter(params["run_dir"])
     try:
         if params["mode"] == "run":
             return keep_writing(module, one, writers)
-        if not one.take():
-            raise Refused("Another writer works for this run, and its numbers must not be used twice.", hint="Stop it with canary.stop first.")
-        return write(module, writers())
+        if params["mode"] == "write":
+            return write(module, one, writers)
+        if not one.take_soon(_PATIENCE_SECONDS):
+            raise Refused("Another writer is at work, so what it writes next could be taken for lost.", hint="Stop it with canary.stop first.")
+        return read(module, writers())
     finally:
         one.release()
 

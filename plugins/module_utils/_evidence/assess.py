@@ -19,6 +19,8 @@ Verdict = t.Literal["verified", "failed", "could_not_verify"]
 Objectives = t.Mapping[str, t.Mapping[str, t.Optional[float]]]
 # The asset under which objectives of the whole platform are given.
 PLATFORM = "platform"
+# The row of the timeline for the time between the tries of a run.
+INTERRUPTED = "interrupted"
 # Operations that only make sense with a disaster in them.
 _REBUILDS = ("dr_drill", "dr_rebuild")
 
@@ -82,11 +84,25 @@ def plan_gaps(plan: t.Sequence[t.Mapping[str, t.Any]], checks: t.Sequence[Record
     return gaps
 
 
+def seconds_from(first: Record, last: Record) -> float:
+    """Return the seconds between two records: by the clock that is never set, or by the wall clock across a restart."""
+    same_boot = first["clock"]["boot_id"] and first["clock"]["boot_id"] == last["clock"]["boot_id"]
+    return float(last["clock"]["boottime_seconds"] - first["clock"]["boottime_seconds"]) if same_boot else seconds_between(first["time"], last["time"])
+
+
+def interruptions(records: t.Sequence[Record]) -> list[tuple[int, int]]:
+    """Return the places of the records between which no play worked on the run: the last of one try, and the first of the next."""
+    return [(place - 1, place) for place, record in enumerate(records) if place and record["check"] == "run_resumed"]
+
+
 def phases(records: t.Sequence[Record], timing: Timing | None) -> list[dict[str, t.Any]]:
-    """Return each step with start, end, duration, and its place after the disaster (seconds, or None before it)."""
+    """Return each step with start, end, duration, and its place after the disaster (seconds, or None before it).
+
+    The time in which no play worked is no step's: it is a row of its own, *interrupted*, whose attempts are how often that was.
+    """
     found: dict[tuple[str, bool], dict[str, t.Any]] = {}
     running: dict[str, bool] = {}
-    for record in records:
+    for place, record in enumerate(records):
         step = record["step"]
         if step == "run":
             continue
@@ -95,23 +111,40 @@ def phases(records: t.Sequence[Record], timing: Timing | None) -> list[dict[str,
         if record["check"] == "step_started":
             after = timing is not None and timing.since(record) >= 0
             running[step] = after
-        phase = found.setdefault((step, after), {"step": step, "after_disaster": after, "first": record, "last": record, "outcome": "info", "attempts": 0})
-        phase["last"] = record
+        phase = found.setdefault((step, after), {"step": step, "after_disaster": after, "first": place, "last": place, "outcome": "info", "attempts": 0})
+        phase["last"] = place
         if record["check"] == "step_started":
             phase["attempts"] += 1
             phase["outcome"] = "unfinished"
         if record["check"] == "step_finished":
             phase["outcome"] = record["outcome"]
             running.pop(step, None)
-    return [_phase(phase, timing) for phase in found.values()]
+    gaps = interruptions(records)
+    return [_phase(phase, records, gaps, timing) for phase in found.values()] + _interrupted(records, gaps, timing)
 
 
-def _phase(phase: dict[str, t.Any], timing: Timing | None) -> dict[str, t.Any]:
-    first, last = phase.pop("first"), phase.pop("last")
-    same_boot = first["clock"]["boot_id"] and first["clock"]["boot_id"] == last["clock"]["boot_id"]
-    seconds = last["clock"]["boottime_seconds"] - first["clock"]["boottime_seconds"] if same_boot else seconds_between(first["time"], last["time"])
+def _phase(phase: dict[str, t.Any], records: t.Sequence[Record], gaps: t.Sequence[tuple[int, int]], timing: Timing | None) -> dict[str, t.Any]:
+    begin, end = phase.pop("first"), phase.pop("last")
+    first, last = records[begin], records[end]
+    idle = sum(seconds_from(records[left], records[right]) for left, right in gaps if begin <= left and right <= end)
     offset = timing.since(first) if timing is not None and phase["after_disaster"] else None
-    return {**phase, "started_at": first["time"], "ended_at": last["time"], "seconds": round(seconds, 3), "offset_seconds": offset}
+    seconds = max(0.0, round(seconds_from(first, last) - idle, 3))
+    return {**phase, "started_at": first["time"], "ended_at": last["time"], "seconds": seconds, "offset_seconds": offset}
+
+
+def _interrupted(records: t.Sequence[Record], gaps: t.Sequence[tuple[int, int]], timing: Timing | None) -> list[dict[str, t.Any]]:
+    rows: list[dict[str, t.Any]] = []
+    for after in (False, True):
+        mine = [
+            (records[left], records[right]) for left, right in gaps if after == (timing is not None and timing.since(records[right]) >= 0)
+        ]
+        if mine:
+            first, last = mine[0][0], mine[-1][1]
+            offset = max(0.0, timing.since(first)) if timing is not None and after else None
+            row = {"step": INTERRUPTED, "after_disaster": after, "outcome": "info", "attempts": len(mine), "offset_seconds": offset}
+            seconds = round(sum(seconds_from(left, right) for left, right in mine), 3)
+            rows.append({**row, "started_at": first["time"], "ended_at": last["time"], "seconds": seconds})
+    return rows
 
 
 @dataclasses.dataclass

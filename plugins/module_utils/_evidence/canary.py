@@ -8,7 +8,8 @@
 
 For each record a line ``intent`` is flushed to ``canary-<store>.jsonl`` before the store is asked, and a line ``ack`` after
 it has acknowledged. The number rises only on an acknowledgement, so 1..n are all acknowledged: what is recovered must be
-a prefix of them, with at most one unacknowledged record behind it.
+a prefix of them, with at most one unacknowledged record behind it. When a rebuild has shown which records are lost, a line
+``lost`` says so: the series goes on behind them, and they are not missed a second time.
 """
 
 from __future__ import annotations
@@ -70,6 +71,21 @@ def make(series: str, store: str, sequence: int, key: bytes) -> Line:
     return {**record, "mac": mac_of(record, key)}
 
 
+@dataclasses.dataclass(frozen=True)
+class Loss:
+    """Acknowledged records that a rebuild did not bring back.
+
+    Args:
+        first: Number of the first of them.
+        last: Number of the last of them.
+        disaster_at: Moment of the disaster that took them, if it was told.
+    """
+
+    first: int
+    last: int
+    disaster_at: str | None
+
+
 @dataclasses.dataclass
 class Acknowledgements:
     """What the writer wrote down about one series in one store.
@@ -77,26 +93,32 @@ class Acknowledgements:
     Args:
         acknowledged: Time of each acknowledged record, by number.
         intents: All (number, time) that the writer began to write.
+        losses: What earlier rebuilds did not bring back.
     """
 
     acknowledged: dict[int, str] = dataclasses.field(default_factory=dict)
     intents: set[tuple[int, str]] = dataclasses.field(default_factory=set)
+    losses: list[Loss] = dataclasses.field(default_factory=list)
 
     @property
     def last(self) -> int:
         """Number of the newest acknowledged record; 0 if there is none."""
         return max(self.acknowledged, default=0)
 
-    def newest(self, store: str) -> dict[str, t.Any] | None:
-        """Return ``{store, sequence, time}`` of the newest acknowledged record."""
-        return {"store": store, "sequence": self.last, "time": self.acknowledged[self.last]} if self.acknowledged else None
+    def lost(self, number: int, *, other_than: str | None = None) -> bool:
+        """Return whether record *number* is known to be lost (by a disaster at another moment than *other_than*)."""
+        return any(loss.first <= number <= loss.last for loss in self.losses if other_than is None or loss.disaster_at != other_than)
+
+    def newest(self, series: str, store: str) -> dict[str, t.Any] | None:
+        """Return ``{series, store, sequence, time}`` of the newest acknowledged record."""
+        return {"series": series, "store": store, "sequence": self.last, "time": self.acknowledged[self.last]} if self.acknowledged else None
 
 
 class AckLog:
-    """The file ``canary-<store>.jsonl`` of a run.
+    """The file ``canary-<store>.jsonl`` of a run or of the platform.
 
     Args:
-        run_dir: Directory of the run.
+        run_dir: Directory of the run, or the one that the platform's series has.
         store: Name of the store.
         series: Name of the series.
     """
@@ -122,6 +144,8 @@ class AckLog:
                 continue
             if item["kind"] == "intent":
                 known.intents.add((item["sequence"], item["time"]))
+            elif item["kind"] == "lost":
+                known.losses.append(Loss(item["first"], item["sequence"], item["disaster_at"]))
             else:
                 known.acknowledged[item["sequence"]] = item["time"]
         return known
@@ -129,13 +153,22 @@ class AckLog:
     def add(self, kind: t.Literal["intent", "ack"], record: Line) -> None:
         """Append a line about *record* and flush it to the disk."""
         line = {"kind": kind, "series": self.series, "sequence": record["sequence"], "time": record["time"], "at": utc_now()}
+        self.append(canonical(line) + b"\n")
+
+    def add_loss(self, loss: Loss, newest_at: str) -> None:
+        """Write down *loss*, of which the newest record is from *newest_at*."""
+        line = {"kind": "lost", "series": self.series, "first": loss.first, "sequence": loss.last, "time": newest_at, "disaster_at": loss.disaster_at}
+        self.append(canonical({**line, "at": utc_now()}) + b"\n")
+
+    def append(self, lines: bytes) -> None:
+        """Append whole *lines* and flush them to the disk."""
         with open(self.path, "a+b", buffering=0) as handle:
             size = handle.seek(0, os.SEEK_END)
             torn = False
             if size:
                 handle.seek(size - 1)
                 torn = handle.read(1) != b"\n"
-            handle.write((b"\n" if torn else b"") + canonical(line) + b"\n")
+            handle.write((b"\n" if torn else b"") + lines)
             os.fsync(handle.fileno())
 
 
@@ -156,18 +189,32 @@ class Writer:
         self.written: list[Line] = []
         self.errors = 0
         self.last_error = ""
+        # Nothing that was acknowledged should be there: the series is new, or all of it is lost.
+        self._nothing_there = all(self.known.lost(number) for number in self.known.acknowledged)
+        self._begun = bool(self.known.intents)
+
+    def _begin(self) -> None:
+        """Refuse to begin a series that the store already holds: its numbers would be given twice."""
+        if not self._begun and self.store.read(self.log.series):
+            raise Refused(
+                f"The store {self.store.name!r} holds records of the series {self.log.series!r}, but {self.log.path} knows of none.",
+                hint="Bring back the acknowledgements from a destination, or begin a series with another name.",
+            )
+        self._begun = True
 
     def write_one(self) -> None:
         """Write the next record; counts instead of raising if the store does not take it."""
-        sequence = self.known.last + 1
-        record = make(self.log.series, self.store.name, sequence, self.key)
-        self.log.add("intent", record)
         try:
-            self.store.write(self.log.series, record, first=not self.known.acknowledged)
+            self._begin()
+            sequence = self.known.last + 1
+            record = make(self.log.series, self.store.name, sequence, self.key)
+            self.log.add("intent", record)
+            self.store.write(self.log.series, record, first=self._nothing_there)
         except PlatformError as exc:
             self.errors += 1
             self.last_error = exc.message
             return
+        self._nothing_there = False
         self.log.add("ack", record)
         self.known.acknowledged[sequence] = record["time"]
         self.written.append(record)
@@ -191,7 +238,7 @@ class Writer:
             "asset": self.store.asset,
             "written": len(self.written),
             "acknowledged": len(self.known.acknowledged),
-            "newest": self.known.newest(self.store.name),
+            "newest": self.known.newest(self.log.series, self.store.name),
             "errors": self.errors,
             "last_error": self.last_error,
         }
@@ -216,13 +263,41 @@ class OneWriter:
             return False
         return True
 
+    def take_soon(self, seconds: float) -> bool:
+        """Take it as soon as nobody else has it; return whether that was within *seconds*."""
+        end = time.monotonic() + seconds
+        while not self.take():
+            if time.monotonic() >= end:
+                return False
+            time.sleep(0.1)
+        return True
+
     def release(self) -> None:
         """Let others write."""
         os.close(self._fd)
 
 
-def write_until_stopped(writers: t.Sequence[Writer], run_dir: str, interval: float, max_seconds: float) -> bool:
+def stopped_by(run_dir: str) -> str | None:
+    """Return what the file ``canary.stop`` says, or None if there is none."""
+    try:
+        with open(os.path.join(run_dir, STOP_NAME), encoding="utf-8", errors="replace") as handle:
+            return handle.read(200).strip() or "an empty file"
+    except FileNotFoundError:
+        return None
+
+
+def write_until_stopped(
+    writers: t.Sequence[Writer], run_dir: str, interval: float, max_seconds: float, meanwhile: t.Callable[[], object] = lambda: None, every: float = 60.0
+) -> bool:
     """Write to all stores, each by its own thread so that one that hangs does not hold up the others.
+
+    Args:
+        writers: The writers.
+        run_dir: Where ``canary.stop`` ends the writing.
+        interval: Seconds between two records of a store.
+        max_seconds: When it ends by itself.
+        meanwhile: Called by this thread about every *every* seconds.
+        every: Seconds.
 
     Returns:
         Whether it was stopped by the file ``canary.stop`` (and not by *max_seconds*).
@@ -236,6 +311,11 @@ def write_until_stopped(writers: t.Sequence[Writer], run_dir: str, interval: flo
     threads = [threading.Thread(target=writer.keep_writing, args=(interval, stop), daemon=True) for writer in writers]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    due = time.monotonic() + every
+    while any(thread.is_alive() for thread in threads):
+        for thread in threads:
+            thread.join(timeout=0.2)
+        if time.monotonic() >= due:
+            meanwhile()
+            due = time.monotonic() + every
     return os.path.exists(stop_file)

@@ -74,14 +74,20 @@ def _numbers(numbers: t.Sequence[int]) -> str:
     return f"record {shown}" if len(numbers) == 1 else f"records {shown}{' and more' if len(numbers) > 5 else ''}"
 
 
+def _missing(found: Found, known: canary.Acknowledgements) -> list[int]:
+    """Return what is missing below the newest record and was not lost before."""
+    return [number for number in found.missing if not known.lost(number)]
+
+
 def _problems(found: Found, known: canary.Acknowledgements, minimum: int) -> list[str]:
     problems: list[str] = []
     if found.forged:
         problems.append(f"{_numbers(found.forged)} forged: the MAC is wrong")
-    if found.phantom:
+    if found.phantom and known.last >= minimum:
         problems.append(f"{_numbers(found.phantom)} never written by this series' writer")
-    if found.missing:
-        problems.append(f"{_numbers(found.missing)} missing below the newest recovered one ({found.newest})")
+    missing = _missing(found, known)
+    if missing:
+        problems.append(f"{_numbers(missing)} missing below the newest recovered one ({found.newest})")
     unfinished = len({number for number, _time in known.intents} - set(known.acknowledged)) + len(known.intents) - len(known.acknowledged)
     if found.unreadable > unfinished + int(found.torn_tail):
         problems.append(f"{found.unreadable} entries that cannot be read")
@@ -108,13 +114,18 @@ def judge(found: Found, known: canary.Acknowledgements, disaster_at: str | None,
     verdict: Verdict = "failed" if problems else "verified"
     if not known.acknowledged:
         verdict, problems = "could_not_verify", ["nothing was acknowledged, so there is nothing to compare with", *problems]
+    elif known.last < minimum:
+        # Records behind the end of what is known are genuine by their MACs, but nobody can say which of them should be there.
+        verdict = "failed" if problems else "could_not_verify"
+        problems.append(f"the acknowledgements end with record {known.last}, but the backup is known to hold {minimum}: they are incomplete")
     return {
         "recovered": len(found.present),
         "acknowledged": len(known.acknowledged),
-        "lost": len([number for number in counted if number not in found.present]),
+        # What an earlier disaster took was that one's loss.
+        "lost": len([number for number in counted if number not in found.present and not known.lost(number, other_than=disaster_at)]),
         "phantom": len(found.phantom),
         "forged": len(found.forged),
-        "missing": found.missing[:20],
+        "missing": _missing(found, known)[:20],
         "unacknowledged": len([number for number in found.present if number not in known.acknowledged]),
         "newest_recovered": found.newest or None,
         "newest_recovered_at": newest_at,
@@ -135,10 +146,26 @@ def read_store(store: Store, log: canary.AckLog, key: bytes, disaster_at: str | 
         result = judge(Found(), known, disaster_at)
         result |= {"verdict": "could_not_verify", "reason": exc.message, "lost": None, "recovered": None}
     else:
+        known.intents = log.load().intents  # a writer that is at work meanwhile adds records that are not phantoms
         result = judge(sort_out(lines, store.name, log, known, key), known, disaster_at, minimum)
     result["asset"] = store.asset
     result["acknowledgements_sha256"] = sha256_file(log.path)[0] if os.path.exists(log.path) else None
     return result
+
+
+def accept_loss(log: canary.AckLog, found: t.Mapping[str, t.Any], disaster_at: str | None, *, write: bool = True) -> bool:
+    """Write down that what is not there is lost for good, so that the series can go on behind it; return whether anything is.
+
+    Only of a store that is *verified*: what is missing in any other way has to be looked at, and stays missing.
+    """
+    known = log.load()
+    newest = int(found["newest_recovered"] or 0)
+    gone = [number for number in known.acknowledged if number > newest and not known.lost(number)]
+    if found["verdict"] != "verified" or not gone:
+        return False
+    if write:
+        log.add_loss(canary.Loss(min(gone), max(gone), disaster_at), known.acknowledged[max(gone)])
+    return True
 
 
 def overall(results: t.Mapping[str, t.Mapping[str, t.Any]]) -> Verdict:

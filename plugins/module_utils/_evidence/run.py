@@ -17,7 +17,7 @@ import secrets
 import typing as t
 
 from ansible_collections.resilient.platform.plugins.module_utils._errors import PlatformError, Refused
-from ansible_collections.resilient.platform.plugins.module_utils._evidence import lock, records
+from ansible_collections.resilient.platform.plugins.module_utils._evidence import exclusive, lock, records
 from ansible_collections.resilient.platform.plugins.module_utils._evidence.canonical import sha256_file, write_atomically
 from ansible_collections.resilient.platform.plugins.module_utils._evidence.destinations import Destination, check_key, digest_at, read_small
 
@@ -200,10 +200,12 @@ def decide(wanted: Wanted, destinations: t.Sequence[Destination]) -> Decision:
 
     Raises:
         Refused: the options cannot be used.
+        exclusive.Busy: another operation of the environment does not go together with this one.
         lock.RunLocked: another live play works on it.
         records.ChainBroken: its log was changed.
     """
     validate(wanted)
+    exclusive.check(wanted.evidence_dir, wanted.environment, wanted.operation)
     runs = local_runs(wanted)
     decision = Decision(run=_pick(runs, wanted))
     if decision.run is not None:
@@ -229,7 +231,7 @@ def begin(wanted: Wanted, destinations: t.Sequence[Destination]) -> tuple[Run, l
     """
     validate(wanted)
     os.makedirs(wanted.evidence_dir, exist_ok=True)
-    guard = os.open(os.path.join(wanted.evidence_dir, f".{wanted.environment}-{wanted.operation}.lock"), os.O_RDWR | os.O_CREAT, 0o644)
+    guard = os.open(os.path.join(wanted.evidence_dir, f".{wanted.environment}.lock"), os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(guard, fcntl.LOCK_EX)  # so that two plays that start together do not both begin
         decision = decide(wanted, destinations)
