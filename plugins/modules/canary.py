@@ -40,7 +40,7 @@ options:
         that one has had as many acknowledged. It refuses while C(<run_dir>/canary.stop) exists.
       - V(run) keeps writing until the file C(<run_dir>/canary.stop) exists or O(max_seconds) are over; meant for C(async) with C(poll=0).
         A store that is down is counted and tried again. A second writer for the same run ends at once.
-      - V(status) tells what was acknowledged so far, without asking the stores.
+      - V(status) tells what was acknowledged so far, without asking the stores. With O(destinations) they know it afterwards, too.
       - V(read) reads all records of each store and compares them with the acknowledgements.
       - V(verify) is another name for V(read).
     type: str
@@ -199,7 +199,7 @@ EXAMPLES = r"""
 RETURN = r"""
 pushed:
   description: Destinations that now hold the acknowledgements.
-  returned: after writing, or after O(accept_loss) had something to write, when O(destinations) are given and it is not check mode
+  returned: after writing, with O(mode=status), or after O(accept_loss) had something to write, when O(destinations) are given and it is not check mode
   type: list
   elements: dict
 canary:
@@ -237,7 +237,7 @@ import typing as t
 
 from ansible_collections.resilient.platform.plugins.module_utils._argspec import ArgumentSpec
 from ansible_collections.resilient.platform.plugins.module_utils._errors import PlatformError, Refused
-from ansible_collections.resilient.platform.plugins.module_utils._evidence import canary, canary_read, canary_shared, destinations, records, stores
+from ansible_collections.resilient.platform.plugins.module_utils._evidence import canary, canary_read, canary_shared, canary_write, destinations, records, stores
 from ansible_collections.resilient.platform.plugins.module_utils._evidence.argspec import destinations_spec, run_module
 from ansible_collections.resilient.platform.plugins.module_utils._evidence.canonical import parse_time
 
@@ -306,20 +306,21 @@ def validate(params: t.Mapping[str, t.Any]) -> None:
         raise Refused("Each store needs a name of its own, and there must be one.", hint="Correct stores.")
 
 
-def result_of(writers: t.Sequence[canary.Writer], params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+def result_of(writers: t.Sequence[canary_write.Writer], params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     return {"canary": {"mode": params["mode"], "series": params["series"], "stores": {item.store.name: item.as_result() for item in writers}}}
 
 
-def write(module: AnsibleModule, one: canary.OneWriter, build: t.Callable[[], list[canary.Writer]]) -> dict[str, t.Any]:
+def write(module: AnsibleModule, one: canary_write.OneWriter, build: t.Callable[[], list[canary_write.Writer]]) -> dict[str, t.Any]:
     params = module.params
-    reason = canary.stopped_by(params["run_dir"])
+    reason = canary_write.stopped_by(params["run_dir"])
     if reason is not None:
         raise Refused(
             f"Writing canaries to {params['run_dir']} was stopped by: {reason}. Nothing was written.",
-            hint=f"Bring that to its end. If it is abandoned, remove {os.path.join(params['run_dir'], canary.STOP_NAME)}.",
+            hint=f"Bring that to its end. If it is abandoned, remove {os.path.join(params['run_dir'], canary_write.STOP_NAME)}.",
         )
     if not one.take():
-        return {"changed": False, **wait_for_other(build, params)}
+        writers = wait_for_other(build, params)
+        return {"changed": False, **result_of(writers, params), **share(module, writers)}
     writers = build()
     if module.check_mode:
         return {"changed": True, **result_of(writers, params)}
@@ -334,14 +335,14 @@ def write(module: AnsibleModule, one: canary.OneWriter, build: t.Callable[[], li
     return result
 
 
-def wait_for_other(build: t.Callable[[], list[canary.Writer]], params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Return what is acknowledged when the writer that is at work has written ``count`` records more to each store."""
+def wait_for_other(build: t.Callable[[], list[canary_write.Writer]], params: t.Mapping[str, t.Any]) -> list[canary_write.Writer]:
+    """Return what is known when the writer that is at work has written ``count`` records more to each store."""
     wanted = [writer.known.last + int(params["count"]) for writer in build()]
     end = time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < end:
         writers = build()
         if all(writer.known.last >= least for writer, least in zip(writers, wanted)):
-            return result_of(writers, params)
+            return writers
         time.sleep(0.2)
     raise Refused(
         f"Another writer is at work in {params['run_dir']}, and in {_PATIENCE_SECONDS:g} s not every store has acknowledged its records.",
@@ -349,10 +350,10 @@ def wait_for_other(build: t.Callable[[], list[canary.Writer]], params: t.Mapping
     )
 
 
-def share(module: AnsibleModule, writers: t.Sequence[canary.Writer]) -> dict[str, t.Any]:
+def share(module: AnsibleModule, writers: t.Sequence[canary_write.Writer]) -> dict[str, t.Any]:
     """Put the acknowledgements to the destinations; one that is down is a warning."""
     targets = destinations.build_all(module.params["destinations"])
-    if not targets:
+    if not targets or module.check_mode:
         return {}
     pushed, problems = canary_shared.push([writer.log for writer in writers], targets, module.params["environment"])
     for problem in problems:
@@ -360,7 +361,7 @@ def share(module: AnsibleModule, writers: t.Sequence[canary.Writer]) -> dict[str
     return {"pushed": pushed}
 
 
-def gather(module: AnsibleModule, writers: t.Sequence[canary.Writer]) -> None:
+def gather(module: AnsibleModule, writers: t.Sequence[canary_write.Writer]) -> None:
     """Add what the destinations know to the files here; refuse to begin a series anew that may be known there."""
     params = module.params
     targets = destinations.build_all(params["destinations"])
@@ -375,19 +376,19 @@ def gather(module: AnsibleModule, writers: t.Sequence[canary.Writer]) -> None:
         )
 
 
-def keep_writing(module: AnsibleModule, one: canary.OneWriter, build: t.Callable[[], list[canary.Writer]]) -> dict[str, t.Any]:
+def keep_writing(module: AnsibleModule, one: canary_write.OneWriter, build: t.Callable[[], list[canary_write.Writer]]) -> dict[str, t.Any]:
     params = module.params
     if not one.take():
         return {"changed": False, "already_running": True, "stopped": False, **result_of([], params)}
     writers = build()  # after the lock, so that the numbers go on where the last writer ended
     if module.check_mode:
         return {"changed": True, "already_running": False, "stopped": False, **result_of(writers, params)}
-    stopped = canary.write_until_stopped(writers, params["run_dir"], params["interval_seconds"], params["max_seconds"], lambda: share(module, writers))
+    stopped = canary_write.write_until_stopped(writers, params["run_dir"], params["interval_seconds"], params["max_seconds"], lambda: share(module, writers))
     result = {"changed": any(writer.written for writer in writers), "already_running": False, "stopped": stopped, **result_of(writers, params)}
     return {**result, **share(module, writers)}
 
 
-def read(module: AnsibleModule, writers: t.Sequence[canary.Writer]) -> dict[str, t.Any]:
+def read(module: AnsibleModule, writers: t.Sequence[canary_write.Writer]) -> dict[str, t.Any]:
     params = module.params
     found = {
         writer.store.name: canary_read.read_store(
@@ -404,7 +405,7 @@ def read(module: AnsibleModule, writers: t.Sequence[canary.Writer]) -> dict[str,
     result: dict[str, t.Any] = {
         "changed": bool(params["step"]) or any(lost or []),
         "canary": {"mode": "read", "series": params["series"], "stores": found, "verdict": verdict, "skew_seconds": canary_read.skew_seconds(found)},
-        **(share(module, writers) if any(lost or []) and not module.check_mode else {}),
+        **(share(module, writers) if any(lost or []) else {}),
     }
     if (params["fail_on"] == "not_verified" and verdict != "verified") or (params["fail_on"] == "failed" and verdict == "failed"):
         reasons = "; ".join(f"{name}: {item['reason']}" for name, item in found.items() if item["reason"])
@@ -442,16 +443,17 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     key = canary.load_key(params["hmac_key_file"])
     built = [stores.build(options) for options in params["stores"]]
 
-    def writers() -> list[canary.Writer]:
-        return canary.make_writers(params["run_dir"], params["series"], built, key)
+    def writers() -> list[canary_write.Writer]:
+        return canary_write.make_writers(params["run_dir"], params["series"], built, key)
 
     if params["destinations"]:
         gather(module, writers())
     if params["mode"] == "status":
-        return {"changed": False, **result_of(writers(), params)}
+        known = writers()
+        return {"changed": False, **result_of(known, params), **share(module, known)}
     if params["mode"] in ("read", "verify") and not params["accept_loss"]:
         return read(module, writers())
-    one = canary.OneWriter(params["run_dir"])
+    one = canary_write.OneWriter(params["run_dir"])
     try:
         if params["mode"] == "run":
             return keep_writing(module, one, writers)

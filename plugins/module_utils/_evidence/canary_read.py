@@ -93,7 +93,7 @@ def _problems(found: Found, known: canary.Acknowledgements, minimum: int) -> lis
         problems.append(f"{found.unreadable} entries that cannot be read")
     if not found.present:
         problems.append("no record was recovered")
-    elif found.newest < minimum:
+    elif (found.newest if known.last >= minimum else max([found.newest, *found.phantom])) < minimum:
         problems.append(f"the newest recovered record is {found.newest}, and the backup held {minimum}")
     return problems
 

@@ -44,7 +44,7 @@ def _logs(evidence_dir: str, environment: str) -> list[tuple[str, list[records.R
 
 
 def _closed(log: t.Sequence[records.Record]) -> bool:
-    return log[-1]["check"] == "run_finished"
+    return bool(log[-1]["check"] == "run_finished")
 
 
 def check(evidence_dir: str, environment: str, operation: str) -> None:

@@ -8,7 +8,7 @@ import time
 import typing as t
 
 import pytest
-from ansible_collections.resilient.platform.plugins.module_utils._evidence import canary as core
+from ansible_collections.resilient.platform.plugins.module_utils._evidence import canary_write as core
 from ansible_collections.resilient.platform.plugins.module_utils._evidence import records
 from ansible_collections.resilient.platform.plugins.module_utils._evidence.canonical import utc_now
 from ansible_collections.resilient.platform.plugins.modules import canary
@@ -75,9 +75,69 @@ def test_second_writer_ends_at_once(args: Args) -> None:
     assert first.take()
     found = act(args, "run")
     assert found["already_running"] and not found["changed"]
-    with pytest.raises(ModuleFailed, match="Another writer"):
-        act(args, "write")
     first.release()
+
+
+def test_write_beside_a_writer_at_work_waits_for_its_records(args: Args, tmp_path: pathlib.Path) -> None:
+    # A process of its own: a module ends its process, and the lock belongs to it.
+    thread = threading.Thread(target=lambda: act(args, "run", interval_seconds=0.1, max_seconds=30))
+    thread.start()
+    while not (tmp_path / "run" / "canary-other.jsonl").exists():
+        time.sleep(0.05)
+    found = act(args, "write", count=2)
+    (tmp_path / "run" / core.STOP_NAME).touch()
+    thread.join()
+    assert not found["changed"] and found["canary"]["stores"]["files"]["newest"]["sequence"] >= 2
+    assert act(args, "read", disaster_at=utc_now())["canary"]["verdict"] == "verified"
+
+
+def test_writer_that_gets_nothing_done_is_not_waited_for_without_end(args: Args, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(canary, "_PATIENCE_SECONDS", 0.3)
+    first = core.OneWriter(args["run_dir"])
+    assert first.take()
+    with pytest.raises(ModuleFailed, match="Another writer is at work in .*not every store has acknowledged"):
+        act(args, "write")
+    with pytest.raises(ModuleFailed, match="could be taken for lost"):
+        act(args, "read", accept_loss=True)
+    first.release()
+
+
+def test_nothing_is_written_while_a_rebuild_holds_the_canaries(args: Args, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "run" / core.STOP_NAME).write_text("the dr_rebuild lab-7\n")
+    with pytest.raises(ModuleFailed, match="was stopped by: the dr_rebuild lab-7. Nothing was written"):
+        act(args, "write")
+    assert list((tmp_path / "a").iterdir()) == []
+
+
+def test_platform_s_series_survives_the_controller_and_a_loss(args: Args, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "nas").mkdir()
+    shared = {**args, "environment": "lab", "destinations": [{"name": "nas", "type": "directory", "path": str(tmp_path / "nas")}]}
+    assert act(shared, "write", count=3)["pushed"][0]["keys"] == ["lab/canaries/s1/canary-files.jsonl", "lab/canaries/s1/canary-other.jsonl"]
+    data = tmp_path / "a" / "canary" / "s1.jsonl"
+    data.write_bytes(b"".join(data.read_bytes().splitlines(keepends=True)[:2]))
+    for path in (tmp_path / "run").iterdir():
+        path.unlink()
+    disaster = utc_now()
+    told = run_module(canary.main, {**shared, "mode": "read", "disaster_at": disaster, "accept_loss": True}, check=True)
+    assert told["canary"]["stores"]["files"]["verdict"] == "could_not_verify" and list((tmp_path / "run").glob("canary-*")) == []
+    read = act(shared, "read", disaster_at=disaster, minimum_sequences={"files": 2}, accept_loss=True)
+    assert read["changed"] and read["canary"]["stores"]["files"]["lost"] == 1 and read["canary"]["verdict"] == "verified"
+    assert b'"kind":"lost"' in (tmp_path / "nas" / "lab" / "canaries" / "s1" / "canary-files.jsonl").read_bytes()
+    again = act(shared, "read", disaster_at=disaster, accept_loss=True)
+    assert not again["changed"] and "pushed" not in again
+    newest = act(shared, "write")["canary"]["stores"]["files"]["newest"]
+    assert (newest["series"], newest["store"], newest["sequence"]) == ("s1", "files", 4)
+    assert act(shared, "read", disaster_at=utc_now())["canary"]["verdict"] == "verified"
+
+
+def test_destination_that_is_down_is_a_warning_unless_nothing_is_known_here(args: Args, tmp_path: pathlib.Path) -> None:
+    shared = {**args, "environment": "lab", "destinations": [{"name": "nas", "type": "directory", "path": str(tmp_path / "nas")}]}
+    with pytest.raises(ModuleFailed, match="Nothing is known here of the series s1 in files, other, and no destination can be asked"):
+        act(shared, "write")
+    act(args, "write")
+    found = act(shared, "write")
+    assert found["pushed"] == [] and found["canary"]["stores"]["files"]["newest"]["sequence"] == 2
+    assert act(shared, "status")["canary"]["stores"]["files"]["acknowledged"] == 2
 
 
 def test_read_adds_records_of_each_store_to_the_evidence(args: Args, tmp_path: pathlib.Path) -> None:
@@ -116,6 +176,7 @@ def test_read_fails_the_task_only_on_request(args: Args, tmp_path: pathlib.Path,
     ("options", "said"),
     [
         ({"run_dir": "/nonexistent"}, "does not exist"),
+        ({"destinations": [{"name": "nas", "type": "directory", "path": "/x"}]}, "name of the environment"),
         ({"interval_seconds": 0}, "at least 0.01"),
         ({"disaster_at": "soon"}, "not a time"),
         ({"series": "a/b"}, "name of a series"),

@@ -221,3 +221,33 @@ def test_unusable_objectives_are_refused(value: t.Any) -> None:
 def test_objectives_become_numbers() -> None:
     assert validate_objectives({"vault": {"rto_seconds": "600", "rpo_seconds": None}}) == {"vault": {"rto_seconds": 600.0, "rpo_seconds": None}}
     assert validate_objectives(None) == {}
+
+
+def test_time_between_tries_is_no_step_s_and_stands_by_itself() -> None:
+    log = [
+        BEGIN, DISASTER, record(110, "rebuild", "step_started", "info"), record(120, "rebuild", "ssh"),
+        record(420, "run", "run_resumed", "info"), record(421, "rebuild", "step_started", "info"), record(430, "rebuild", "step_finished"),
+        record(440, "prove", "step_started", "info"), record(500, "run", "run_resumed", "info"), canary(510), record(511, "prove", "step_finished"),
+    ]  # fmt: skip
+    judged = assess(log, {})
+    found = {item["step"]: (item["seconds"], item["attempts"], item["offset_seconds"]) for item in judged.phases}
+    assert found["rebuild"] == (20, 2, 10)  # 110 to 430, without 120 to 420
+    assert found["prove"] == (11, 1, 340)
+    assert found["interrupted"] == (360, 2, 20)
+    assert judged.rto_seconds == 410  # the time between tries is lost to whoever waits
+    assert sum(seconds for seconds, _attempts, _offset in found.values()) <= 411
+
+
+def test_interruption_before_the_disaster_is_apart_from_one_after_it() -> None:
+    log = [
+        BEGIN, record(5, "harden", "step_started", "info"), record(50, "run", "run_resumed", "info"), record(60, "harden", "step_finished"), DISASTER,
+        record(110, "rebuild", "step_started", "info"), record(5, "run", "run_resumed", "info", boot="b2", wall=170), canary(8, boot="b2", wall=180),
+        record(9, "rebuild", "step_finished", boot="b2", wall=185),
+    ]  # fmt: skip
+    rows = [item for item in assess(log, {}).phases if item["step"] == "interrupted"]
+    assert [(row["after_disaster"], row["seconds"], row["attempts"], row["offset_seconds"]) for row in rows] == [(False, 45, 1, None), (True, 60, 1, 10)]
+    assert next(item["seconds"] for item in assess(log, {}).phases if item["step"] == "rebuild") == 15
+
+
+def test_run_in_one_piece_was_not_interrupted() -> None:
+    assert "interrupted" not in [item["step"] for item in assess([BEGIN, DISASTER, canary(160)], {}).phases]

@@ -11,7 +11,7 @@ import typing as t
 
 import pytest
 from ansible_collections.resilient.platform.plugins.module_utils._errors import Refused
-from ansible_collections.resilient.platform.plugins.module_utils._evidence import canary, canary_read, stores
+from ansible_collections.resilient.platform.plugins.module_utils._evidence import canary, canary_read, canary_write, stores
 from ansible_collections.resilient.platform.plugins.module_utils._evidence.canonical import canonical, format_time, parse_time, utc_now
 
 from helpers.evidence import HMAC_KEY
@@ -30,13 +30,13 @@ class Place:
         self.store = stores.FileStore("files", "data", str(self.dataset))
         self.file = self.dataset / "canary" / f"{SERIES}.jsonl"
 
-    def writer(self) -> canary.Writer:
-        return canary.Writer(self.store, self.log(), HMAC_KEY)
+    def writer(self) -> canary_write.Writer:
+        return canary_write.Writer(self.store, self.log(), HMAC_KEY)
 
     def log(self) -> canary.AckLog:
         return canary.AckLog(str(self.run_dir), "files", SERIES)
 
-    def write(self, count: int) -> canary.Writer:
+    def write(self, count: int) -> canary_write.Writer:
         writer = self.writer()
         for _number in range(count):
             writer.write_one()
@@ -260,10 +260,10 @@ def test_unreadable_file_is_a_store_error(place: Place, monkeypatch: pytest.Monk
 def test_two_stores_are_written_at_the_same_time_until_the_stop_file(tmp_path: pathlib.Path) -> None:
     place = Place(tmp_path)
     hanging = HangingStore()
-    writers = [place.writer(), canary.Writer(hanging, canary.AckLog(str(place.run_dir), "slow", SERIES), HMAC_KEY)]
-    thread = threading.Thread(target=lambda: (time.sleep(0.5), (place.run_dir / canary.STOP_NAME).touch()))
+    writers = [place.writer(), canary_write.Writer(hanging, canary.AckLog(str(place.run_dir), "slow", SERIES), HMAC_KEY)]
+    thread = threading.Thread(target=lambda: (time.sleep(0.5), (place.run_dir / canary_write.STOP_NAME).touch()))
     thread.start()
-    assert canary.write_until_stopped(writers, str(place.run_dir), 0.02, 30)
+    assert canary_write.write_until_stopped(writers, str(place.run_dir), 0.02, 30)
     thread.join()
     assert len(writers[0].written) >= 5 and len(writers[1].written) <= 3
 
@@ -279,7 +279,7 @@ class HangingStore:
 
 
 def test_writing_ends_by_itself(place: Place) -> None:
-    assert not canary.write_until_stopped([place.writer()], str(place.run_dir), 0.05, 0.2)
+    assert not canary_write.write_until_stopped([place.writer()], str(place.run_dir), 0.05, 0.2)
 
 
 def test_interval_is_kept(place: Place) -> None:
@@ -292,7 +292,7 @@ def test_interval_is_kept(place: Place) -> None:
 
 
 def test_one_writer_for_a_run(tmp_path: pathlib.Path) -> None:
-    first, second = canary.OneWriter(str(tmp_path)), canary.OneWriter(str(tmp_path))
+    first, second = canary_write.OneWriter(str(tmp_path)), canary_write.OneWriter(str(tmp_path))
     assert first.take() and not second.take()
     first.release()
     assert second.take()
