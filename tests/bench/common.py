@@ -6,6 +6,8 @@ import os
 import pathlib
 import platform
 import statistics
+import subprocess
+import sys
 import typing as t
 from collections.abc import Callable, Sequence
 
@@ -26,3 +28,16 @@ def table(header: Sequence[str], rows: Sequence[Sequence[t.Any]]) -> str:
 def median(measure: Callable[[], float], repeat: int) -> float:
     """Return the median of *repeat* measurements."""
     return statistics.median(measure() for _ in range(repeat))
+
+
+def where_collections_are() -> str:
+    """Return the directory under which this checkout is ``ansible_collections/resilient/platform``."""
+    return subprocess.run([ROOT / "lab" / "collections_path.sh"], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def load_collection() -> None:
+    """Make this checkout importable as the collection, and the tests' helpers with it."""
+    from ansible.utils.collection_loader._collection_finder import _AnsibleCollectionFinder
+
+    sys.path.insert(0, str(ROOT / "tests" / "unit"))
+    _AnsibleCollectionFinder(paths=[where_collections_are()])._install()

@@ -25,7 +25,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 import yaml
-from common import ROOT, machine, median, table
+from common import machine, median, table, where_collections_are
 from fakepve.certs import make_cert
 from fakepve.pytest_plugin import _Serving  # its way of serving from a thread; it has no public name
 from fakepve.server import FakePve
@@ -57,6 +57,7 @@ class Bench:
         access = {"HOST": "127.0.0.1", "PORT": pve.port, "USER": "root@pam", "TOKEN_ID": "bench", "TOKEN_SECRET": "s3cret", "CA_PATH": ca_file}
         self.environment = {
             **os.environ,
+            "ANSIBLE_COLLECTIONS_PATH": where_collections_are(),
             **{f"PROXMOX_{name}": str(value) for name, value in access.items()},
             # proxmox_kvm takes no CA file; requests does.
             "PROXMOX_VALIDATE_CERTS": "true", "REQUESTS_CA_BUNDLE": ca_file,
@@ -171,7 +172,6 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--json", type=pathlib.Path, help="also write the figures to this file")
     options = parser.parse_args()
-    os.chdir(ROOT)
     rows: list[list[str]] = []
     found: list[dict[str, t.Any]] = []
     with served() as bench:
