@@ -23,7 +23,7 @@ lint:  ## ansible-lint, yamllint, mypy, shellcheck, docs lint
 docs:  ## Build the reference documentation into build/docs
 	@tests/run.sh docs
 
-build:  ## Build the Galaxy artefact into build/
+build:  ## Build the Galaxy artefact into build/galaxy, and install it elsewhere to look at it
 	@tests/run.sh build
 
 lab-up:  ## Start the lab (LAB=name for a second one)
