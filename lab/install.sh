@@ -53,8 +53,13 @@ python=${RESILIENT_PYTHON:-python3}
 stamp=$(cat "$here"/meta/ee-requirements.txt "$here"/lab/requirements.txt "$here"/tests/requirements.txt | sha256sum | cut -c1-12)
 venv=$cache/venv-$stamp
 if [ ! -e "$venv/.complete" ]; then
-  say "pip: virtual environment $venv (usually 60 to 180 s)"
   mkdir -p "$cache"
+  # One at a time: a second one would remove what the first has half made.
+  exec 9>"$cache/.install.lock"
+  flock 9
+fi
+if [ ! -e "$venv/.complete" ]; then
+  say "pip: virtual environment $venv (usually 60 to 180 s)"
   rm -rf "$venv"
   "$python" -m venv "$venv"
   again "$venv/bin/pip" install -q --disable-pip-version-check \
@@ -62,4 +67,5 @@ if [ ! -e "$venv/.complete" ]; then
     die "pip install failed three times"
   touch "$venv/.complete"
 fi
+exec 9>&-
 printf '%s\n' "$venv"
