@@ -75,7 +75,7 @@ stage_build() {
   # The artefact stays in build/galaxy; what was made to look at it does not.
   tests/build.sh build/galaxy
   local rc=$?
-  rm -rf build/galaxy/src build/galaxy/installed
+  rm -rf build/galaxy/{src,installed,install.log}
   return $rc
 }
 
