@@ -220,15 +220,18 @@ def _asset(
     return row, findings
 
 
-def _canary_rows(facts: t.Mapping[str, t.Any]) -> dict[str, dict[str, t.Any]]:
-    """Return what the canaries say, by asset; of two stores of an asset the one that lost more counts."""
+def _data_rows(facts: t.Mapping[str, t.Any]) -> dict[str, dict[str, t.Any]]:
+    """Return how old the recovered data are, by asset: as its canaries say, else as the fact ``data_age`` (age of the recovery point) does.
+
+    Of two stores of an asset the one that lost more counts.
+    """
     rows: dict[str, dict[str, t.Any]] = {}
     for store, found in facts.get("canaries", {}).items():
         asset = found.get("asset") or store
         known = rows.get(asset)
         if known is None or (found.get("rpo_seconds") or 0) > (known.get("rpo_seconds") or 0):
             rows[asset] = found
-    return rows
+    return {**(facts.get("data_age") or {}), **rows}
 
 
 def assess(records: t.Sequence[Record], objectives: Objectives) -> Assessment:
@@ -270,7 +273,7 @@ def _assets(
 ) -> tuple[list[dict[str, t.Any]], float | None, float | None]:
     if timing is None:
         return [], None, None  # nothing was recovered: objectives of a recovery say nothing about this run
-    canaries = _canary_rows(facts)
+    canaries = _data_rows(facts)
     green, still_open = _green_times(checks, timing), _open_assets(checks)
     names = sorted({name for name in green if name} | set(canaries) | set(objectives) - {PLATFORM})
     rpos = [found.get("rpo_seconds") for found in canaries.values()]

@@ -61,7 +61,7 @@ def moment(text: str | None) -> str:
     return f"{text[:10]} {text[11:19]} UTC" if text else _DASH
 
 
-_TITLES = {"dr_drill": "Disaster recovery drill", "dr_rebuild": "Disaster recovery"}
+_TITLES = {"dr_drill": "Disaster recovery drill", "dr_drill_isolated": "Isolated disaster recovery drill", "dr_rebuild": "Disaster recovery"}
 
 
 def title(operation: str | None) -> str:

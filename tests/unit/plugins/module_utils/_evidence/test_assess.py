@@ -153,6 +153,15 @@ def test_rebuild_without_a_disaster_could_not_be_verified() -> None:
     assert judged.verdict == "could_not_verify" and "no disaster was declared" in judged.reasons[0] and judged.clock is None
 
 
+@pytest.mark.parametrize(("log", "rpo"), [([], 90.0), ([canary(161)], 5.0)])
+def test_age_of_the_recovery_point_counts_where_no_canary_tells_it_better(log: list[t.Any], rpo: float) -> None:
+    age = {"data_age": {"vault": {"asset": "vault", "rpo_seconds": 90.0, "newest_recovered_at": "2026-11-21T05:45:10.000000Z"}}}
+    restored = record(160, "isolated_drill", "restored", asset="vault", data=True, facts=age)
+    judged = assess([BEGIN, DISASTER, restored, *log], {"vault": {"rpo_seconds": 60}})
+    vault = row(judged, "vault")
+    assert (judged.rpo_seconds, vault["rpo_seconds"], vault["rpo_result"]) == (rpo, rpo, "missed" if rpo > 60 else "met")
+
+
 def test_objectives_say_nothing_about_a_backup() -> None:
     judged = assess([backup(), record(10, "backup", "read_back", data=True)], {"vault": {"rto_seconds": 1, "rpo_seconds": 1}})
     assert (judged.verdict, judged.assets, judged.rto_seconds) == ("verified", [], None)
