@@ -70,7 +70,7 @@ def test_report_says_what_was_proved_and_what_was_not(site: Lab, first: str) -> 
     assert report["run"]["operation"] == "dr_drill_isolated"
     assert 0 < report["rto_seconds"] < 1800 and report["rpo_seconds"] > 0
     vault = next(row for row in report["assets"] if row["asset"] == "vault")
-    assert 0 < vault["rto_seconds"] <= report["rto_seconds"] and vault["lost"] == 0 and vault["recovered"] == 1
+    assert 0 < vault["rto_seconds"] <= report["rto_seconds"] and vault["lost"] == 0 and vault["recovered"] >= 1
     assert all("not tested" in text for text in report["not_tested"]) and any("files" in text for text in report["not_tested"])
 
 
