@@ -73,6 +73,12 @@ options:
     type: str
     choices: [task, running, agent, address, cloud_init]
     default: task
+  overcommit:
+    description:
+      - Whether new, copied and grown disks may together need more than a thin storage has left. If so, that is a warning.
+      - What does not fit on LVM (which takes the whole size at once), or on a full storage, is refused in any case.
+    type: bool
+    default: true
 """
 
     # One guest, for proxmox_vm. proxmox_fleet has the same options in each item of guests.
@@ -121,10 +127,11 @@ options:
     type: str
   disks:
     description:
-      - Disks by slot (V(scsi0), V(virtio1), …). Each has V(storage), V(size_gib), and V(format), V(import_from), V(cache),
-        V(discard), V(iothread), V(ssd), V(backup), or V(options) for any other property.
-      - An existing disk keeps its volume. It grows to V(size_gib); a smaller size or another storage is refused before anything
-        is written. Disks that are not listed are left alone.
+      - Disks by slot (V(scsi0), V(virtio1), …). Each has V(storage), V(size) (V(20G); a number alone is GiB; V(size_gib) is the same in
+        GiB), V(format), V(import_from), V(cache), V(discard), V(iothread), V(ssd), V(backup), and V(options) for any other property.
+      - An existing disk keeps its volume. It grows to V(size); a smaller size is refused before anything is written, and so is another
+        storage unless the disk has V(move=true). Disks that are not listed are left alone.
+      - A slot with V(iso), such as V(local:iso/debian.iso) or V(none), is a CD-ROM drive.
     type: dict
   networks:
     description:
@@ -157,6 +164,24 @@ options:
       storage:
         description: Storage of a new cloud-init drive. Default is that of the first disk.
         type: str
+      password:
+        description: Password of that user. The server keeps it hashed, so it is compared by presence only.
+        type: str
+      update_password:
+        description: V(always) writes the password at every run. V(on_create) writes it when the guest is made, or has none.
+        type: str
+        choices: [on_create, always]
+        default: on_create
+      custom:
+        description: Files that replace the generated ones, as C(cicustom) has it, such as V(user=local:snippets/user.yml).
+        type: str
+      type:
+        description: Format of the drive.
+        type: str
+        choices: [configdrive2, nocloud, opennebula]
+      upgrade:
+        description: Whether packages are upgraded at the first start.
+        type: bool
   tags:
     description: Tags; exactly these. An empty list removes all.
     type: list
@@ -176,4 +201,14 @@ options:
   options:
     description: Any other key of the configuration, such as V(scsihw) or V(startup), as C(qm.conf) has it.
     type: dict
+  remove:
+    description:
+      - Keys of the configuration that may not be there, such as V(net1), V(scsi2) or V(description).
+      - The volume of a removed disk is kept as V(unusedN). The disk that the guest boots from is never removed.
+    type: list
+    elements: str
+  reboot:
+    description: Whether a running guest is restarted when keys of its configuration wait for that. It never is otherwise.
+    type: bool
+    default: false
 """

@@ -13,8 +13,11 @@ description:
   - Makes, configures, grows, starts, stops and destroys virtual machines, many in one session.
   - An option that is not given is left alone, an option that is given is made exactly so. Volumes and network addresses are kept.
   - N guests that are as declared cost 1 + N requests, or 1 if only power, tags and pool are declared.
-  - What may not be (a disk that would shrink or move, a name or id of another guest, an unknown node, storage, bridge, pool or
-    template, an unknown field) is refused before anything is written.
+  - What may not be (a disk that would shrink or move, another controller for the disk that a guest boots from, a name or id of another
+    guest, an unknown node, storage, bridge, pool or template, too little space, an unknown field) is refused before anything is
+    written, for all guests.
+  - A guest that is locked (by a backup, say), or whose node is offline, fails by itself.
+  - Two plays may bring the same guests into their state at the same time. No guest is made twice, and no change gets lost.
   - If some guests fail, the others are done, the result says what became of each, and the same task does what is missing.
 author:
   - resilient.platform contributors (@resilient-platform)
@@ -82,10 +85,11 @@ options:
           type: str
         disks:
           description:
-            - Disks by slot (V(scsi0), V(virtio1), …). Each has V(storage), V(size_gib), and V(format), V(import_from), V(cache),
-              V(discard), V(iothread), V(ssd), V(backup), or V(options) for any other property.
-            - An existing disk keeps its volume. It grows to V(size_gib); a smaller size or another storage is refused before anything
-              is written. Disks that are not listed are left alone.
+            - Disks by slot (V(scsi0), V(virtio1), …). Each has V(storage), V(size) (V(20G); a number alone is GiB; V(size_gib) is the same in
+              GiB), V(format), V(import_from), V(cache), V(discard), V(iothread), V(ssd), V(backup), and V(options) for any other property.
+            - An existing disk keeps its volume. It grows to V(size); a smaller size is refused before anything is written, and so is another
+              storage unless the disk has V(move=true). Disks that are not listed are left alone.
+            - A slot with V(iso), such as V(local:iso/debian.iso) or V(none), is a CD-ROM drive.
           type: dict
         networks:
           description:
@@ -118,6 +122,24 @@ options:
             storage:
               description: Storage of a new cloud-init drive. Default is that of the first disk.
               type: str
+            password:
+              description: Password of that user. The server keeps it hashed, so it is compared by presence only.
+              type: str
+            update_password:
+              description: V(always) writes the password at every run. V(on_create) writes it when the guest is made, or has none.
+              type: str
+              choices: [on_create, always]
+              default: on_create
+            custom:
+              description: Files that replace the generated ones, as C(cicustom) has it, such as V(user=local:snippets/user.yml).
+              type: str
+            type:
+              description: Format of the drive.
+              type: str
+              choices: [configdrive2, nocloud, opennebula]
+            upgrade:
+              description: Whether packages are upgraded at the first start.
+              type: bool
         tags:
           description: Tags; exactly these. An empty list removes all.
           type: list
@@ -137,6 +159,16 @@ options:
         options:
           description: Any other key of the configuration, such as V(scsihw) or V(startup), as C(qm.conf) has it.
           type: dict
+        remove:
+          description:
+            - Keys of the configuration that may not be there, such as V(net1), V(scsi2) or V(description).
+            - The volume of a removed disk is kept as V(unusedN). The disk that the guest boots from is never removed.
+          type: list
+          elements: str
+        reboot:
+          description: Whether a running guest is restarted when keys of its configuration wait for that. It never is otherwise.
+          type: bool
+          default: false
   exclusive_tag:
     description:
       - Guests with this tag that are not in O(guests) are returned as RV(surplus). Templates never are.
@@ -230,13 +262,22 @@ guests:
       description: How cloud-init ended, V(done), V(degraded) (with recoverable errors) or V(disabled).
       type: str
       returned: always, null unless O(wait_for=cloud_init)
+    applied:
+      description: Keys of the configuration that were written and that the running guest has already.
+      type: list
+      elements: str
+      returned: always
+    not_hotplugged:
+      description: Why keys could not be changed in the running guest. They wait for a restart, and are in RV(guests[].pending) too.
+      type: dict
+      returned: always
     pending:
       description: Keys of the configuration that the running guest gets only by a restart.
       type: list
       elements: str
       returned: always
     reboot_required:
-      description: Whether any key is pending. The guest is never restarted by this module.
+      description: Whether any key is pending.
       type: bool
       returned: always
     warnings:

@@ -96,13 +96,22 @@ vm:
       description: How cloud-init ended, V(done), V(degraded) (with recoverable errors) or V(disabled).
       type: str
       returned: always, null unless O(wait_for=cloud_init)
+    applied:
+      description: Keys of the configuration that were written and that the running guest has already.
+      type: list
+      elements: str
+      returned: always
+    not_hotplugged:
+      description: Why keys could not be changed in the running guest. They wait for a restart, and are in RV(vm.pending) too.
+      type: dict
+      returned: always
     pending:
       description: Keys of the configuration that the running guest gets only by a restart.
       type: list
       elements: str
       returned: always
     reboot_required:
-      description: Whether any key is pending. The guest is never restarted by this module.
+      description: Whether any key is pending.
       type: bool
       returned: always
     warnings:

@@ -14,7 +14,7 @@ import typing as t
 
 from ansible.utils.unsafe_proxy import wrap_var
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.client import ProxmoxClient
-from ansible_collections.resilient.platform.plugins.module_utils._proxmox.fleet import read_cluster
+from ansible_collections.resilient.platform.plugins.module_utils._proxmox.census import read_cluster
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.info import read_addresses
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.models import Guest
 

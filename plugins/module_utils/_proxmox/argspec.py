@@ -82,6 +82,11 @@ def guest_options() -> dict[str, dict[str, t.Any]]:
                 "nameservers": {"type": "list", "elements": "str"},
                 "search_domain": {"type": "str"},
                 "storage": {"type": "str"},
+                "password": {"type": "str", "no_log": True},
+                "update_password": {"type": "str", "default": "on_create", "choices": ["on_create", "always"], "no_log": False},
+                "custom": {"type": "str"},
+                "type": {"type": "str", "choices": ["configdrive2", "nocloud", "opennebula"]},
+                "upgrade": {"type": "bool"},
             },
         },
         "tags": {"type": "list", "elements": "str"},
@@ -90,9 +95,16 @@ def guest_options() -> dict[str, dict[str, t.Any]]:
         "onboot": {"type": "bool"},
         "agent": {"type": "bool"},
         "options": {"type": "dict"},
+        "remove": {"type": "list", "elements": "str"},
+        "reboot": {"type": "bool", "default": False},
     }
 
 
 def waiting_spec() -> ArgumentSpec:
     """Return the options about waiting for guests."""
-    return ArgumentSpec({"wait_for": {"type": "str", "default": "task", "choices": list(STAGES)}}).merge(wait_spec())
+    return ArgumentSpec(
+        {
+            "wait_for": {"type": "str", "default": "task", "choices": list(STAGES)},
+            "overcommit": {"type": "bool", "default": True},
+        }
+    ).merge(wait_spec())

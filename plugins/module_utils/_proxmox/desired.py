@@ -14,11 +14,13 @@ import typing as t
 
 from ansible_collections.resilient.platform.plugins.module_utils._errors import Refused
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox import properties as props
+from ansible_collections.resilient.platform.plugins.module_utils._proxmox.drives import CdRom, Disk
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.wants import (
-    Disk,
+    Absent,
     IpConfig,
     Network,
     Part,
+    Password,
     Scalar,
     SshKeys,
     Tags,
@@ -32,7 +34,9 @@ Options = t.Mapping[str, t.Any]
 _NAME = re.compile(r"^[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*$")
 _MAC = re.compile(r"^[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5}$")
 _TAG = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_\-+.]*$")
-_DISK_FIELDS = frozenset({"storage", "size_gib", "format", "import_from", "cache", "discard", "iothread", "ssd", "backup", "options"})
+_DISK_FIELDS = frozenset(
+    {"storage", "size", "size_gib", "format", "import_from", "iso", "move", "cache", "discard", "iothread", "ssd", "backup", "options"}
+)
 _NET_FIELDS = frozenset({"model", "bridge", "mac", "tag", "firewall", "link_down", "mtu", "queues", "rate", "trunks"})
 _IP_FIELDS = frozenset({"ip", "gw", "ip6", "gw6"})
 
@@ -51,16 +55,22 @@ class Desired:
     config: t.Mapping[str, Want] = dataclasses.field(default_factory=dict)
     cloud_init_storage: str | None = None
     addresses: tuple[str, ...] = ()
+    reboot: bool = False
 
     @property
     def needs_config(self) -> bool:
         """Whether its configuration has to be read; tags stand in the list of all guests already."""
-        return self.state != "absent" and bool(set(self.config) - {"tags"})
+        return self.state != "absent" and bool(set(self.config) - {"tags"} or self.reboot)
 
     @property
     def wants_cloud_init(self) -> bool:
         """Whether a cloud-init drive is needed."""
-        return any(key in ("ciuser", "sshkeys", "nameserver", "searchdomain") or key.startswith("ipconfig") for key in self.config)
+        return any(is_cloud_init_key(key) and not isinstance(want, Absent) for key, want in self.config.items())
+
+
+def is_cloud_init_key(key: str) -> bool:
+    """Whether a key of the configuration is written into the cloud-init drive."""
+    return key in ("ciuser", "cipassword", "cicustom", "citype", "ciupgrade", "sshkeys", "nameserver", "searchdomain") or key.startswith("ipconfig")
 
 
 def desired_guests(guests: t.Sequence[Options]) -> list[Desired]:
@@ -92,6 +102,7 @@ def desired_guest(options: Options) -> Desired:
         config.update(_networks(options.get("networks") or {}))
         config.update(_cloud_init(options.get("cloud_init") or {}))
         config.update(_others(options.get("options") or {}))
+        _remove(options.get("remove") or [], config)
     except Refused as exc:
         raise Refused(f"Guest {name}: {exc.message}", hint=exc.hint) from None
     cloud_init = options.get("cloud_init") or {}
@@ -106,6 +117,7 @@ def desired_guest(options: Options) -> Desired:
         config=config,
         cloud_init_storage=cloud_init.get("storage"),
         addresses=_static_addresses(config),
+        reboot=bool(options.get("reboot")),
     )
 
 
@@ -167,6 +179,9 @@ def _drives(disks: Options) -> dict[str, Want]:
         if not props.DRIVE_KEY.match(str(key)):
             raise Refused(f"There is no disk slot {key}.", hint="Slots are ide0-3, sata0-5, scsi0-30, virtio0-15, efidisk0 and tpmstate0.")
         fields = _fields(f"Disk {key}", given, _DISK_FIELDS)
+        if "iso" in fields:
+            found[str(key)] = _cd_rom(str(key), fields)
+            continue
         options = {str(name): props.scalar(value) for name, value in (fields.get("options") or {}).items()}
         for name in ("format", "cache"):
             if name in fields:
@@ -178,11 +193,33 @@ def _drives(disks: Options) -> dict[str, Want]:
             options["discard"] = "on" if _boolean(f"Disk {key}: discard", fields["discard"]) else "ignore"
         if "import_from" in fields:
             options["import-from"] = str(fields["import_from"])
-        size = None
-        if "size_gib" in fields:
-            size = _integer(f"Disk {key}: size_gib", fields["size_gib"], 1, 128 * 1024) * props.GIB
-        found[str(key)] = Disk(str(key), fields.get("storage"), size, options)
+        found[str(key)] = Disk(str(key), fields.get("storage"), _size(key, fields), options, _boolean(f"Disk {key}: move", fields.get("move", False)))
     return found
+
+
+def _size(key: str, fields: Options) -> int | None:
+    """Return the size in bytes of a disk; ``size`` is text as Proxmox prints it, and without a unit GiB."""
+    if "size" in fields and "size_gib" in fields:
+        raise Refused(f"Disk {key} has size and size_gib.", hint="Give one.")
+    if "size_gib" in fields:
+        return _integer(f"Disk {key}: size_gib", fields["size_gib"], 1, 128 * 1024) * props.GIB
+    if "size" not in fields:
+        return None
+    text = props.scalar(fields["size"])
+    size = props.parse_size(f"{text}G" if text.replace(".", "", 1).isdigit() else text)
+    if size < 1024**2 or size > 128 * 1024 * props.GIB or size % 1024:
+        raise Refused(f"Disk {key}: size {fields['size']!r} is not from 1M to 128T.", hint="Write it as 20G; a number alone is GiB.")
+    return size
+
+
+def _cd_rom(key: str, fields: Options) -> CdRom:
+    """A CD-ROM drive; the other fields of a disk make no sense there."""
+    if len(fields) > 1 or key.startswith(("virtio", "efidisk", "tpmstate")):
+        raise Refused(f"Disk {key} has iso and cannot have {', '.join(sorted(set(fields) - {'iso'})) or 'it in this slot'}.", hint="Use ide2: {iso: …}.")
+    volume = str(fields["iso"])
+    if volume != "none" and not props.storage_of(volume):
+        raise Refused(f"Disk {key}: iso is {volume!r}.", hint="Write it as local:iso/debian.iso, or none for an empty drive.")
+    return CdRom(key, volume)
 
 
 def _networks(networks: Options) -> dict[str, Want]:
@@ -228,6 +265,11 @@ def _cloud_init(options: Options) -> dict[str, Want]:
         found["nameserver"] = Words(tuple(options["nameservers"]))
     if options.get("search_domain") is not None:
         found["searchdomain"] = Words(tuple(props.parse_words(options["search_domain"])))
+    for name, key in (("custom", "cicustom"), ("type", "citype"), ("upgrade", "ciupgrade")):
+        if options.get(name) is not None:
+            found[key] = Scalar(props.scalar(options[name]), props.OPTION_DEFAULTS.get(key))
+    if options.get("password") is not None:
+        found["cipassword"] = Password(options["password"], options.get("update_password") == "always")
     for index, given in (options.get("ipconfig") or {}).items():
         where = f"cloud_init.ipconfig {index}"
         number = _integer("The key of cloud_init.ipconfig", index, 0, 31)
@@ -263,8 +305,18 @@ def _others(options: Options) -> dict[str, Want]:
                 hint="Use the option that this module has for it, or a key of Proxmox VE's configuration (qm.conf).",
             )
         if value is not None:
-            found[str(key)] = Scalar(props.scalar(value))
+            found[str(key)] = Scalar(props.scalar(value), props.OPTION_DEFAULTS.get(str(key)))
     return found
+
+
+def _remove(keys: t.Sequence[t.Any], config: dict[str, Want]) -> None:
+    """Add keys that may not be there to *config*."""
+    for key in map(str, keys):
+        if not props.is_config_key(key):
+            raise Refused(f"remove has the unknown key {key}.", hint="Use a key of Proxmox VE's configuration (qm.conf), such as net1 or scsi2.")
+        if key in config:
+            raise Refused(f"{key} is declared and in remove.", hint="Take it out of one of them.")
+        config[key] = Absent()
 
 
 def _static_addresses(config: t.Mapping[str, Want]) -> tuple[str, ...]:

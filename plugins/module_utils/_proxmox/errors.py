@@ -104,7 +104,7 @@ def from_answer(
             **common,
         )
     if status == 403:
-        return PermissionDenied(message, hint=_privilege_hint(said, who), **common)
+        return PermissionDenied(message, hint=privilege_hint(said, who).strip() or f"Give {who} the privileges that this needs.", **common)
     if status == 404:
         return NotFound(message, **common)
     if status == 595:
@@ -119,12 +119,10 @@ def from_answer(
     return ApiError(message, hint="Correct the named parameters." if errors else "", **common)
 
 
-def _privilege_hint(said: str, who: str) -> str:
-    """Name the missing privilege if the server did."""
+def privilege_hint(said: str, who: str) -> str:
+    """Name the missing privilege if the server did; a sentence with a blank behind it, or nothing."""
     match = _PRIVILEGE.search(said)
-    if not match:
-        return f"Give {who} the privileges that this needs."
-    return f"Give {who} the privilege {match.group('privilege')} on {match.group('path')}."
+    return f"Give {who} the privilege {match.group('privilege')} on {match.group('path')}. " if match else ""
 
 
 def from_tls(exc: BaseException, *, method: str, path: str, url: str) -> CertificateRejected:

@@ -15,8 +15,10 @@ import dataclasses
 import typing as t
 
 from ansible_collections.resilient.platform.plugins.module_utils._diff import DiffTracker
-from ansible_collections.resilient.platform.plugins.module_utils._errors import Refused
+from ansible_collections.resilient.platform.plugins.module_utils._errors import ApiError, ConnectionFailed, PlatformError, Refused
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox import properties as props
+from ansible_collections.resilient.platform.plugins.module_utils._proxmox.census import hidden_guests, read_named
+from ansible_collections.resilient.platform.plugins.module_utils._proxmox.census import read_cluster as read_cluster
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.client import ProxmoxClient
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.desired import Desired
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.errors import Locked
@@ -24,6 +26,7 @@ from ansible_collections.resilient.platform.plugins.module_utils._proxmox.models
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.plan import (
     GuestPlan,
     clone_storage,
+    disk_sizes,
     plan_config,
     plan_power,
     project_clone,
@@ -40,6 +43,8 @@ class FleetPlan:
 
     guests: list[GuestPlan]
     surplus: list[Guest]
+    cluster: Cluster
+    warnings: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def changed(self) -> bool:
@@ -61,6 +66,7 @@ def plan_fleet(
     exclusive_tag: str | None = None,
     prune: bool = False,
     concurrency: int = 6,
+    overcommit: bool = True,
     wait_until_made: t.Callable[[t.Callable[[], Cluster], t.Sequence[int]], Cluster] | None = None,
 ) -> FleetPlan:
     """Read the cluster and plan for every guest.
@@ -71,31 +77,43 @@ def plan_fleet(
         exclusive_tag: Guests with this tag that are not in the list are surplus.
         prune: Plan to destroy them.
         concurrency: Threads for reading configurations.
+        overcommit: Whether disks may together promise more than a thin storage has.
         wait_until_made: Called, outside check mode, when some of our guests are just being made; returns the cluster afterwards.
 
     Raises:
         Refused: something may not be; nothing has been written.
-        Locked: a guest that has to be changed is locked by another operation.
     """
-    cluster = read_cluster(client)
+    cluster = read_named(client)
     found = [find_guest(wanted, cluster) for wanted in desired]
     busy = [guest.vmid for guest in found if guest and guest.lock in BEING_MADE]
     if busy and wait_until_made:
-        cluster = wait_until_made(lambda: read_cluster(client), busy)
+        cluster = wait_until_made(lambda: read_named(client), busy)
         found = [find_guest(wanted, cluster) for wanted in desired]
+    _refuse_hidden(desired, found, cluster)
     sources = {wanted.name: find_source(wanted, cluster) for wanted, guest in zip(desired, found) if guest is None and _to_be_made(wanted)}
-    configs = read_configs(client, _to_read(desired, found, sources), concurrency)
-    plans = [_plan(wanted, guest, sources.get(wanted.name), cluster, configs) for wanted, guest in zip(desired, found)]
+    configs, unread = read_configs(client, _to_read(desired, found, sources), cluster, concurrency)
+    for source in filter(None, sources.values()):
+        if source.vmid in unread:
+            raise unread[source.vmid]
+    plans = [_plan(wanted, guest, sources.get(wanted.name), cluster, configs, unread) for wanted, guest in zip(desired, found)]
     surplus = _surplus(cluster, desired, found, exclusive_tag)
     if prune:
-        plans += [GuestPlan(guest.name or str(guest.vmid), None, guest, guest.node, destroy=True) for guest in surplus]
-    check_plans(client, cluster, plans)
-    return FleetPlan(plans, surplus)
+        plans += [_block(GuestPlan(guest.name or str(guest.vmid), None, guest, guest.node, destroy=True), cluster) for guest in surplus]
+    warnings = check_plans(client, cluster, plans, overcommit=overcommit)
+    return FleetPlan(plans, surplus, cluster, warnings)
 
 
-def read_cluster(client: ProxmoxClient) -> Cluster:
-    """Read guests, nodes and storages in one request."""
-    return Cluster.from_api(client.get("cluster/resources"))
+def _refuse_hidden(desired: t.Sequence[Desired], found: t.Sequence[Guest | None], cluster: Cluster) -> None:
+    """Refuse to make a guest that may be there already, on a node that is away and whose guests have lost their names."""
+    missing = [wanted.name for wanted, guest in zip(desired, found) if guest is None and _to_be_made(wanted) and wanted.vmid is None]
+    hidden = hidden_guests(cluster)
+    if missing and hidden:
+        nodes = ", ".join(sorted({guest.node for guest in hidden}))
+        raise Refused(
+            f"Guest {missing[0]} was not found, but may be one of those on {nodes}, which is offline and does not tell their names: "
+            f"{', '.join(str(guest.vmid) for guest in hidden)}.",
+            hint="Bring the node back, or declare each guest's vmid.",
+        )
 
 
 def _to_be_made(wanted: Desired) -> bool:
@@ -120,16 +138,43 @@ def _reads_config(wanted: Desired, guest: Guest) -> bool:
     return wanted.needs_config or (wanted.state != "absent" and other_tags)
 
 
-def read_configs(client: ProxmoxClient, guests: t.Sequence[Guest], concurrency: int) -> dict[int, GuestConfig]:
-    """Read configurations with what is pending, in parallel."""
+def read_configs(
+    client: ProxmoxClient, guests: t.Sequence[Guest], cluster: Cluster, concurrency: int
+) -> tuple[dict[int, GuestConfig], dict[int, PlatformError]]:
+    """Read configurations with what is pending, in parallel.
 
-    def read(guest: Guest) -> tuple[int, GuestConfig]:
-        return guest.vmid, GuestConfig.from_pending(client.get(f"{guest.path}/pending"))
+    Returns:
+        What was read, and why others could not be: their node is away, or they were destroyed a moment ago.
+    """
+
+    def read(guest: Guest) -> tuple[int, GuestConfig | None, PlatformError | None]:
+        if not cluster.nodes.get(guest.node, True):
+            return guest.vmid, None, _away(guest)
+        try:
+            return guest.vmid, GuestConfig.from_pending(client.get(f"{guest.path}/pending")), None
+        except ConnectionFailed as exc:
+            # Without a status it is the endpoint itself that nobody reaches.
+            if exc.status is None:
+                raise
+            return guest.vmid, None, exc
+        except ApiError as exc:
+            if exc.status in (401, 403):
+                raise
+            return guest.vmid, None, exc
 
     if len(guests) < 2:
-        return dict(map(read, guests))
-    with concurrent.futures.ThreadPoolExecutor(min(concurrency, len(guests))) as pool:
-        return dict(pool.map(read, guests))
+        lines = list(map(read, guests))
+    else:
+        with concurrent.futures.ThreadPoolExecutor(min(concurrency, len(guests))) as pool:
+            lines = list(pool.map(read, guests))
+    return {vmid: config for vmid, config, _error in lines if config}, {vmid: error for vmid, _config, error in lines if error}
+
+
+def _away(guest: Guest) -> PlatformError:
+    return ConnectionFailed(
+        f"Guest {guest.name} ({guest.vmid}) is on the node {guest.node}, which is offline.",
+        hint="Bring the node back, or recover the guest on another one.",
+    )
 
 
 def find_guest(wanted: Desired, cluster: Cluster) -> Guest | None:
@@ -204,21 +249,26 @@ def find_source(wanted: Desired, cluster: Cluster) -> Guest | None:
 
 
 def _plan(
-    wanted: Desired, guest: Guest | None, source: Guest | None, cluster: Cluster, configs: t.Mapping[int, GuestConfig]
+    wanted: Desired,
+    guest: Guest | None,
+    source: Guest | None,
+    cluster: Cluster,
+    configs: t.Mapping[int, GuestConfig],
+    unread: t.Mapping[int, PlatformError],
 ) -> GuestPlan:
     """Plan for one guest."""
     if wanted.state == "absent":
-        return GuestPlan(wanted.name, wanted, guest, guest.node if guest else wanted.node or "", destroy=guest is not None)
+        return _block(GuestPlan(wanted.name, wanted, guest, guest.node if guest else wanted.node or "", destroy=guest is not None), cluster)
     try:
         plan = _plan_new(wanted, source, cluster, configs) if guest is None else _plan_existing(wanted, guest, configs)
     except Refused as exc:
         prefix = f"Guest {wanted.name}: "
         raise Refused(exc.message if exc.message.startswith("Guest ") else prefix + exc.message, hint=exc.hint) from None
-    plan.power = plan_power(wanted, guest)
+    plan.power = plan.power or plan_power(wanted, guest)
     if wanted.pool and (guest is None or guest.pool != wanted.pool):
         plan.pool = wanted.pool
-    _refuse_locked(plan)
-    return plan
+    plan.blocked = unread.get(guest.vmid) if guest else None
+    return _block(plan, cluster)
 
 
 def _plan_existing(wanted: Desired, guest: Guest, configs: t.Mapping[int, GuestConfig]) -> GuestPlan:
@@ -227,6 +277,8 @@ def _plan_existing(wanted: Desired, guest: Guest, configs: t.Mapping[int, GuestC
     if config:
         plan.config = plan_config(wanted, config.values)
         plan.pending = sorted(config.pending)
+        if wanted.reboot and plan.pending and guest.status == "running" and wanted.state != "stopped":
+            plan.power = "reboot"
     return plan
 
 
@@ -235,10 +287,13 @@ def _plan_new(wanted: Desired, source: Guest | None, cluster: Cluster, configs: 
     plan = GuestPlan(wanted.name, wanted, None, node, source=source, create=True)
     values: dict[str, str] = {}
     if source:
+        has = configs[source.vmid].values
         plan.full_clone = not source.template if wanted.full_clone is None else wanted.full_clone
-        plan.clone_storage = clone_storage(wanted, configs[source.vmid].values, plan.full_clone)
-        values = project_clone(configs[source.vmid].values, plan.clone_storage)
-    plan.config = plan_config(wanted, values)
+        plan.clone_storage = clone_storage(wanted, has, plan.full_clone)
+        plan.source_storage = min(disk_sizes(has), default="")
+        plan.copies = disk_sizes(has, plan.clone_storage) if plan.full_clone else {}
+        values = project_clone(has, plan.clone_storage)
+    plan.config = plan_config(wanted, values, existing=False)
     return plan
 
 
@@ -250,13 +305,19 @@ def _only_node(cluster: Cluster) -> str:
     return online[0]
 
 
-def _refuse_locked(plan: GuestPlan) -> None:
+def _block(plan: GuestPlan, cluster: Cluster) -> GuestPlan:
+    """Say why a guest that has to be changed cannot be now; the others are done all the same."""
     guest = plan.guest
-    if guest and guest.lock and plan.changed and guest.lock not in BEING_MADE:
-        raise Locked(
+    if plan.blocked or guest is None or not plan.changed:
+        return plan
+    if not cluster.nodes.get(guest.node, True):
+        plan.blocked = _away(guest)
+    elif guest.lock and guest.lock not in BEING_MADE:
+        plan.blocked = Locked(
             f"Guest {plan.name} ({guest.vmid} on {guest.node}) has to be changed but is locked ({guest.lock}).",
             hint=f"Wait until the {guest.lock} has ended; if nothing is running, unlock it with: qm unlock {guest.vmid}.",
         )
+    return plan
 
 
 def _surplus(

@@ -14,7 +14,7 @@ import typing as t
 from ansible_collections.resilient.platform.plugins.module_utils._errors import ApiError, PermissionDenied
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox import properties as props
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.client import ProxmoxClient
-from ansible_collections.resilient.platform.plugins.module_utils._proxmox.fleet import read_cluster
+from ansible_collections.resilient.platform.plugins.module_utils._proxmox.census import read_cluster
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.models import Guest, GuestConfig
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.wait import usable_addresses
 

@@ -76,6 +76,30 @@ class Storage:
     node: str
     content: frozenset[str]
     available: bool
+    kind: str = ""
+    shared: bool = False
+    total: int | None = None
+    used: int | None = None
+
+    @classmethod
+    def from_api(cls, answer: Answer) -> Storage:
+        """Read one line; sizes are bytes, and missing where the storage is not active."""
+        total, used = answer.get("maxdisk"), answer.get("disk")
+        return cls(
+            name=str(answer["storage"]),
+            node=str(answer["node"]),
+            content=frozenset(str(answer.get("content") or "").split(",")) - {""},
+            available=answer.get("status") != "unknown",
+            kind=str(answer.get("plugintype") or ""),
+            shared=bool(answer.get("shared")),
+            total=int(total) if total else None,
+            used=int(used) if used is not None else None,
+        )
+
+    @property
+    def free(self) -> int | None:
+        """Bytes that are left; ``None`` if the server doesn't say."""
+        return None if self.total is None or self.used is None else max(0, self.total - self.used)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,9 +122,15 @@ class Cluster:
             elif line.get("type") == "node":
                 nodes[str(line["node"])] = line.get("status") == "online"
             elif line.get("type") == "storage":
-                content = frozenset(str(line.get("content") or "").split(",")) - {""}
-                storages.append(Storage(str(line["storage"]), str(line["node"]), content, line.get("status") != "unknown"))
+                storages.append(Storage.from_api(line))
         return cls(tuple(guests), nodes, tuple(storages))
+
+    def named(self, names: t.Mapping[int, str]) -> Cluster:
+        """Return the cluster with better names for some guests, by id."""
+        if not names:
+            return self
+        guests = tuple(dataclasses.replace(guest, name=names.get(guest.vmid, guest.name)) for guest in self.guests)
+        return dataclasses.replace(self, guests=guests)
 
     def by_vmid(self, vmid: int) -> Guest | None:
         """Return the guest with this id."""

@@ -11,11 +11,12 @@ import dataclasses
 import typing as t
 
 from ansible_collections.resilient.platform.plugins.module_utils._diff import DiffTracker
-from ansible_collections.resilient.platform.plugins.module_utils._errors import Refused
+from ansible_collections.resilient.platform.plugins.module_utils._errors import PlatformError, Refused
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox import properties as props
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.desired import Desired
+from ansible_collections.resilient.platform.plugins.module_utils._proxmox.drives import SMALL_DISKS, Disk
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.models import Guest
-from ansible_collections.resilient.platform.plugins.module_utils._proxmox.wants import Disk
+from ansible_collections.resilient.platform.plugins.module_utils._proxmox.wants import Password
 
 Values = t.Mapping[str, str]
 
@@ -31,6 +32,16 @@ class Resize:
     disk: str
     before: int | None
     after: int
+    storage: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Move:
+    """A disk that has to go to another storage."""
+
+    disk: str
+    storage: str
+    size: int = 0
 
 
 @dataclasses.dataclass
@@ -40,18 +51,27 @@ class ConfigPlan:
     set: dict[str, str] = dataclasses.field(default_factory=dict)
     delete: list[str] = dataclasses.field(default_factory=list)
     resizes: list[Resize] = dataclasses.field(default_factory=list)
+    moves: list[Move] = dataclasses.field(default_factory=list)
     # (key, before, after) for the diff.
     changes: list[tuple[str, t.Any, t.Any]] = dataclasses.field(default_factory=list)
 
     @property
     def writes(self) -> bool:
-        """Whether the configuration has to be written (growing disks is a request of its own)."""
+        """Whether the configuration has to be written (growing and moving disks are requests of their own)."""
         return bool(self.set or self.delete)
+
+    @property
+    def changes_anything(self) -> bool:
+        """Whether anything has to be done."""
+        return bool(self.set or self.delete or self.resizes or self.moves)
 
 
 @dataclasses.dataclass
 class GuestPlan:
-    """Everything that has to be done to one guest, in this order: destroy; or make, configure, pool, grow, power."""
+    """Everything that has to be done to one guest, in this order: destroy; or make, move, configure, grow, pool, power.
+
+    ``blocked`` is why nothing of it can be done now, though it may be later: a lock, a node that is away.
+    """
 
     name: str
     desired: Desired | None
@@ -60,17 +80,21 @@ class GuestPlan:
     source: Guest | None = None
     full_clone: bool = False
     clone_storage: str | None = None
+    # Where the source's disks lie, and the bytes that a full clone copies by storage.
+    source_storage: str = ""
+    copies: dict[str, int] = dataclasses.field(default_factory=dict)
     create: bool = False
     destroy: bool = False
     config: ConfigPlan = dataclasses.field(default_factory=ConfigPlan)
     pool: str | None = None
     power: str | None = None
     pending: list[str] = dataclasses.field(default_factory=list)
+    blocked: PlatformError | None = None
 
     @property
     def changed(self) -> bool:
         """Whether anything has to be done."""
-        return bool(self.create or self.destroy or self.config.writes or self.config.resizes or self.pool or self.power)
+        return bool(self.create or self.destroy or self.config.changes_anything or self.pool or self.power)
 
     @property
     def status(self) -> str:
@@ -78,11 +102,13 @@ class GuestPlan:
         if self.destroy or (self.guest is None and not self.create):
             return "absent"
         if self.power:
-            return "running" if self.power == "start" else "stopped"
+            return "stopped" if self.power == "shutdown" else "running"
         return self.guest.status if self.guest else "stopped"
 
     def add_to(self, diff: DiffTracker) -> None:
         """Write this guest's changes into *diff*, under ``<name>.<key>``."""
+        if self.blocked:
+            return
         if self.create:
             vmid = self.desired.vmid if self.desired and self.desired.vmid is not None else NEXT_FREE
             diff.add(f"{self.name}.vmid", before=None, after=vmid)
@@ -91,7 +117,9 @@ class GuestPlan:
                 diff.add(f"{self.name}.clone_from", before=None, after=self.source.name)
         if self.destroy and self.guest:
             diff.add(f"{self.name}.vmid", before=self.guest.vmid, after=None)
-        if self.create or self.destroy or self.power:
+        if self.power == "reboot":
+            diff.add(f"{self.name}.pending", before=list(self.pending), after=[])
+        elif self.create or self.destroy or self.power:
             diff.add(f"{self.name}.status", before=self.guest.status if self.guest else "absent", after=self.status)
         if self.pool:
             diff.add(f"{self.name}.pool", before=self.guest.pool if self.guest else None, after=self.pool)
@@ -99,23 +127,24 @@ class GuestPlan:
             diff.add(f"{self.name}.{key}", before=None if self.create else before, after=after)
 
 
-def plan_config(desired: Desired, values: Values) -> ConfigPlan:
+def plan_config(desired: Desired, values: Values, *, existing: bool = True) -> ConfigPlan:
     """Compare a configuration with what is wanted of it.
 
+    Args:
+        desired: What is wanted.
+        values: The configuration; for a new guest, the one that it will begin with.
+        existing: Whether it is that of a guest that was there before.
+
     Raises:
-        Refused: a disk would have to shrink or move, or cannot be made.
+        Refused: a disk would have to shrink or move, or cannot be made; or the guest would lose the disk that it boots from.
     """
     plan = ConfigPlan()
     for key, want in sorted(desired.config.items()):
         current = values.get(key)
         if isinstance(want, Disk):
-            growth = want.growth(current)
-            if growth:
-                plan.resizes.append(Resize(key, *growth))
-                before, after = growth
-                plan.changes.append((f"{key}.size", None if before is None else props.format_size(before), props.format_size(after)))
+            _plan_disk(key, want, current, plan)
         wanted = want.value(current)
-        if want.same(current, wanted):
+        if want.same(current, wanted) and (existing or not isinstance(want, Password)):
             continue
         if wanted is None:
             plan.delete.append(key)
@@ -123,7 +152,56 @@ def plan_config(desired: Desired, values: Values) -> ConfigPlan:
             plan.set[key] = wanted
         plan.changes.append((key, want.show(current), want.show(wanted)))
     _plan_cloud_init_drive(desired, values, plan)
+    if existing:
+        check_boot(values, plan)
     return plan
+
+
+def _plan_disk(key: str, want: Disk, current: str | None, plan: ConfigPlan) -> None:
+    """Add what has requests of its own: growing, and moving where that is asked for."""
+    growth = want.growth(current)
+    volume, options = props.parse_drive(current or "")
+    lies = props.storage_of(volume)
+    if growth:
+        plan.resizes.append(Resize(key, *growth, want.storage or lies))
+        before, after = growth
+        plan.changes.append((f"{key}.size", None if before is None else props.format_size(before), props.format_size(after)))
+    if want.storage and lies and lies != want.storage:
+        plan.moves.append(Move(key, want.storage, props.parse_size(options.get("size", "0"))))
+        plan.changes.append((f"{key}.storage", lies, want.storage))
+
+
+def boot_disk(values: Values) -> str | None:
+    """Return the slot of the disk that a guest boots from; ``None`` if it has none."""
+    order = props.parse_properties(values.get("boot", ""), "legacy").get("order", "").split(";")
+    disks = [key for key, text in values.items() if props.DRIVE_KEY.match(key) and not is_removable(text) and key not in SMALL_DISKS]
+    first = [key for key in (*order, values.get("bootdisk", "")) if key in disks]
+    return first[0] if first else min(disks, default=None) if "order" not in values.get("boot", "") else None
+
+
+def check_boot(values: Values, plan: ConfigPlan) -> None:
+    """Refuse what takes the disk that an existing guest boots from away from it, or puts it on another controller."""
+    disk = boot_disk(values)
+    if disk is None:
+        return
+    if disk in plan.delete:
+        raise Refused(f"It boots from {disk}, which is to be removed.", hint=f"Let it boot from another disk first, or keep {disk}.")
+    if disk.startswith("scsi") and "scsihw" in plan.set:
+        before, after = values.get("scsihw", "lsi"), plan.set["scsihw"]
+        raise Refused(
+            f"It boots from {disk}, whose controller would change from {before} to {after}; its system may not find the disk then.",
+            hint=f"Declare scsihw: {before}, or make a new guest.",
+        )
+    order = props.parse_properties(plan.set.get("boot", ""), "legacy").get("order", "").split(";")
+    for key in filter(None, order):
+        if key not in values and key not in plan.set or key in plan.delete:
+            raise Refused(f"The boot order names {key}, which it does not have.", hint="Correct options.boot.")
+    new = [key for key in order if key in plan.set and key not in values and props.DRIVE_KEY.match(key) and "media=cdrom" not in plan.set[key]]
+    if new and disk not in order[: order.index(new[0])]:
+        raise Refused(
+            f"It boots from {disk} and would boot from {new[0]}, a new disk with nothing on it.",
+            hint=f"A disk does not change its controller here; keep {disk} in the boot order, or make a new guest.",
+        )
 
 
 def _plan_cloud_init_drive(desired: Desired, values: Values, plan: ConfigPlan) -> None:
@@ -194,8 +272,20 @@ def clone_storage(desired: Desired, values: Values, full: bool) -> str | None:
     return moved.pop()
 
 
+def disk_sizes(values: Values, storage: str | None = None) -> dict[str, int]:
+    """Return the bytes of all disks by storage, or all on *storage*."""
+    found: dict[str, int] = {}
+    for key, text in values.items():
+        if props.DRIVE_KEY.match(key) and not is_removable(text):
+            volume, options = props.parse_drive(text)
+            name = storage or props.storage_of(volume)
+            if name and "size" in options:
+                found[name] = found.get(name, 0) + props.parse_size(options["size"])
+    return found
+
+
 def plan_power(desired: Desired, guest: Guest | None) -> str | None:
-    """Return ``start``, ``shutdown`` or ``None``."""
+    """Return ``start``, ``shutdown`` or ``None``. A restart for what is pending is planned where that is known."""
     running = guest is not None and guest.status == "running"
     if desired.state == "started" and not running:
         return "start"

@@ -14,24 +14,30 @@ from ansible_collections.resilient.platform.plugins.module_utils._proxmox import
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.client import ProxmoxClient
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.models import Cluster
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.plan import GuestPlan
+from ansible_collections.resilient.platform.plugins.module_utils._proxmox.space import check_space
 
 # What a guest's network device can be plugged into.
 _BRIDGES = frozenset({"bridge", "OVSBridge", "vnet"})
 
 
-def check_plans(client: ProxmoxClient, cluster: Cluster, plans: t.Sequence[GuestPlan]) -> None:
+def check_plans(client: ProxmoxClient, cluster: Cluster, plans: t.Sequence[GuestPlan], *, overcommit: bool = True) -> list[str]:
     """Check all plans. Asks the server only for what a plan is going to write.
+
+    Returns:
+        Warnings.
 
     Raises:
         Refused: something that a plan needs is not there.
     """
-    changing = [plan for plan in plans if plan.changed]
+    changing = [plan for plan in plans if plan.changed and not plan.blocked]
     for plan in changing:
         _check_node(cluster, plan)
         _check_storages(cluster, plan)
         _check_vmid(client, plan)
+    warnings = check_space(cluster, changing, overcommit=overcommit)
     _check_bridges(client, changing)
     _check_pools(client, changing)
+    return warnings
 
 
 def _list(names: t.Iterable[str]) -> str:
@@ -49,6 +55,7 @@ def _check_storages(cluster: Cluster, plan: GuestPlan) -> None:
     """Check the storages that new volumes go to, as far as they can be seen."""
     here = [storage for storage in cluster.storages if storage.node == plan.node]
     wanted = {name for key, text in plan.config.set.items() if (name := _allocating_storage(key, text))}
+    wanted |= {move.storage for move in plan.config.moves}
     if plan.clone_storage:
         wanted.add(plan.clone_storage)
     for name in sorted(wanted) if here else []:

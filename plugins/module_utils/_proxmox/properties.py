@@ -100,12 +100,43 @@ OPTION_KEYS = frozenset(
         "watchdog",
     }
 )
+# What an absent key means: the defaults of the API's schema. A key that is not in here has to be in the configuration to be the same.
+OPTION_DEFAULTS = {
+    "acpi": "1",
+    "autostart": "0",
+    "bios": "seabios",
+    "ciupgrade": "1",
+    "cpulimit": "0",
+    "freeze": "0",
+    "hotplug": "network,disk,usb",
+    "keephugepages": "0",
+    "kvm": "1",
+    "migrate_downtime": "0.1",
+    "migrate_speed": "0",
+    "numa": "0",
+    "ostype": "other",
+    "protection": "0",
+    "reboot": "1",
+    "scsihw": "lsi",
+    "shares": "1000",
+    "startdate": "now",
+    "tablet": "1",
+    "tdf": "0",
+    "vcpus": "0",
+}
 _OPTION_SLOTS = re.compile(r"^(?:hostpci|numa|parallel|serial|usb|virtiofs)\d+$")
+
+_REMOVABLE = re.compile(r"^(?:agent|cipassword|ciuser|cpu|description|ipconfig\d+|memory|nameserver|onboot|searchdomain|sshkeys|tags|unused\d+)$")
 
 
 def is_option_key(key: str) -> bool:
     """Whether *key* may stand under ``options``."""
     return key in OPTION_KEYS or bool(_OPTION_SLOTS.match(key))
+
+
+def is_config_key(key: str) -> bool:
+    """Whether *key* is one of a guest's configuration that may be removed."""
+    return is_option_key(key) or bool(DRIVE_KEY.match(key) or NET_KEY.match(key) or _REMOVABLE.match(key))
 
 
 def parse_properties(text: str, default_key: str) -> Properties:
@@ -156,6 +187,13 @@ def same_scalar(left: str | None, right: str | None) -> bool:
     return False
 
 
+def same_value(left: str | None, right: str | None) -> bool:
+    """Compare two values of an option, those that are booleans as such (``on`` and ``1``)."""
+    if left is not None and right is not None and flag(left) is not None and flag(left) == flag(right):
+        return True
+    return same_scalar(left, right)
+
+
 def parse_size(text: str) -> int:
     """Return the bytes of a size such as ``20G``, ``20480M``, ``528K`` or ``4194304``.
 
@@ -164,7 +202,7 @@ def parse_size(text: str) -> int:
     """
     match = _SIZE.match(str(text).strip())
     if not match:
-        raise Refused(f"{text!r} is not a size of a Proxmox disk.")
+        raise Refused(f"{text!r} is not a size of a Proxmox disk.", hint="Write it as 20G; units are K, M, G and T.")
     return int(float(match.group(1)) * _UNITS[match.group(2)])
 
 

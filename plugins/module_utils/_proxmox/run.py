@@ -10,11 +10,12 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.resilient.platform.plugins.module_utils._errors import PlatformError
-from ansible_collections.resilient.platform.plugins.module_utils._proxmox.apply import Applier, Outcome
+from ansible_collections.resilient.platform.plugins.module_utils._proxmox.apply import Applier
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.argspec import connection_from
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.client import ProxmoxClient
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.desired import desired_guests
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.fleet import FleetPlan, plan_fleet
+from ansible_collections.resilient.platform.plugins.module_utils._proxmox.outcome import Outcome
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -51,12 +52,15 @@ def run_fleet(
         exclusive_tag=exclusive_tag,
         prune=prune,
         concurrency=concurrency,
+        overcommit=params["overcommit"],
         wait_until_made=None if module.check_mode else applier.wait_until_made,
     )
     if module.check_mode:
         outcomes = [Outcome.predicted(one) for one in plan.guests]
     else:
-        outcomes = applier.run(plan.guests, threads=MOST_THREADS)
+        outcomes = applier.run(plan.guests, threads=MOST_THREADS, cluster=plan.cluster)
+    for warning in plan.warnings:
+        module.warn(warning)
     result = _result(module, plan, outcomes, client)
     failed = {outcome.name: outcome.error for outcome in outcomes if outcome.error}
     if failed:

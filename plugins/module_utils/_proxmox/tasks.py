@@ -12,8 +12,9 @@ import threading
 import time
 import typing as t
 
-from ansible_collections.resilient.platform.plugins.module_utils._errors import ApiError, TaskFailed, WaitTimeout
+from ansible_collections.resilient.platform.plugins.module_utils._errors import ApiError, ConnectionFailed, TaskFailed, WaitTimeout
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.client import ProxmoxClient
+from ansible_collections.resilient.platform.plugins.module_utils._proxmox.errors import CertificateRejected, privilege_hint
 
 LOG_LINES = 20
 # Seconds between two looks: quick for what is quick, easy on the server for what is not.
@@ -42,6 +43,8 @@ class _Task:
     what: str
     status: t.Mapping[str, t.Any] | None = None
     error: Exception | None = None
+    # Why the last look saw nothing.
+    unseen: ApiError | None = None
 
 
 class TaskPoller:
@@ -98,8 +101,9 @@ class TaskPoller:
         """Look for everybody, or wait for the thread that does."""
         with self._condition:
             if self._clock() >= deadline:
+                seen = f"nothing is known of the task: {task.unseen.message}" if task.unseen else "the task is still running after the time given."
                 raise WaitTimeout(
-                    f"{task.what}: the task is still running after the time given.",
+                    f"{task.what}: {seen}",
                     hint="Raise wait_timeout; the task goes on, and the same command finds what it did.",
                     details={"upid": upid},
                 )
@@ -127,14 +131,26 @@ class TaskPoller:
         for upid in waiting:
             by_node.setdefault(node_of(upid), []).append(upid)
         for node, upids in by_node.items():
-            for upid in upids if len(upids) == 1 else self._ended(node, upids):
+            for upid in upids if len(upids) == 1 else self._listed(node, upids, waiting):
                 self._ask(upid, waiting[upid])
 
-    def _ended(self, node: str, upids: list[str]) -> list[str]:
-        """Return those tasks that the node's list does not show as running. The list lags, so each is asked itself afterwards."""
-        listed = self._client.get(f"nodes/{node}/tasks", source="all", limit=500)
-        running = {str(line["upid"]) for line in listed or [] if not line.get("endtime") and line.get("status") in (None, "RUNNING")}
-        return [upid for upid in upids if upid not in running]
+    def _listed(self, node: str, upids: list[str], waiting: t.Mapping[str, _Task]) -> list[str]:
+        """Take from the node's list which tasks ended well; return those that it doesn't know or that failed, to be asked themselves."""
+        try:
+            listed = {str(line["upid"]): line for line in self._client.get(f"nodes/{node}/tasks", source="all", limit=500) or []}
+        except ApiError as exc:
+            for upid in upids:
+                self._trouble(waiting[upid], exc)
+            return []
+        unsure = []
+        for upid in upids:
+            line = listed.get(upid)
+            status = str((line or {}).get("status") or "RUNNING")
+            if line is None or (line.get("endtime") and not succeeded(status)):
+                unsure.append(upid)
+            elif line.get("endtime"):
+                waiting[upid].status = {"exitstatus": status}
+        return unsure
 
     def _ask(self, upid: str, task: _Task) -> None:
         try:
@@ -142,10 +158,19 @@ class TaskPoller:
         except ApiError as exc:
             # Just after the start the server may not know its own task yet.
             if exc.status != 400:
-                task.error = exc
+                self._trouble(task, exc)
             return
+        task.unseen = None
         if answer.get("status") == "stopped":
             task.status = answer
+
+    @staticmethod
+    def _trouble(task: _Task, exc: ApiError) -> None:
+        """A task goes on while nobody can be asked about it; everything else that goes wrong ends the wait."""
+        if isinstance(exc, ConnectionFailed) and not isinstance(exc, CertificateRejected):
+            task.unseen = exc
+        else:
+            task.error = exc
 
     def _judge(self, upid: str, task: _Task) -> str:
         exit_status = str((task.status or {}).get("exitstatus") or "unexpected status")
@@ -156,7 +181,7 @@ class TaskPoller:
             log=self._last_lines(upid),
             path=f"/nodes/{node_of(upid)}/tasks/{upid}",
             said=exit_status,
-            hint="The last lines of the task's log are in error.log.",
+            hint=f"{privilege_hint(exit_status, self._client.connection.who)}The last lines of the task's log are in error.log.",
         )
 
     def _last_lines(self, upid: str) -> list[str]:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.resilient.platform.plugins.module_utils._errors import Refused
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox import properties as props
 
 
@@ -44,7 +43,8 @@ class Scalar:
 
     def same(self, left: str | None, right: str | None) -> bool:
         """Compare with the default in the place of an absent key."""
-        return props.same_scalar(self.default if left is None else left, self.default if right is None else right)
+        same = props.same_value if self.default in ("0", "1") else props.same_scalar
+        return same(self.default if left is None else left, self.default if right is None else right)
 
     def show(self, value: str | None) -> t.Any:
         """As it is."""
@@ -204,85 +204,42 @@ def _meaningful_net(text: str) -> dict[str, str]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Disk:
-    """A disk: its storage and size are checked, never changed by a write of the configuration; options are merged.
-
-    Args:
-        key: Slot, such as ``scsi0``.
-        storage: Where it is, or will be allocated.
-        size: Bytes.
-        options: Drive options; empty ones are removed.
-    """
-
-    key: str
-    storage: str | None = None
-    size: int | None = None
-    options: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+class Absent:
+    """A key that may not be there. A disk's volume is kept, as ``unusedN``."""
 
     def value(self, current: str | None) -> str | None:
-        """The current drive with the wanted options, or what allocates a new one."""
-        if current is None:
-            return self._allocation()
-        volume, options = props.parse_drive(current)
-        options.update({key: value for key, value in self.options.items() if key not in ("format", "import-from")})
-        return props.format_drive(volume, {key: value for key, value in options.items() if value != ""})
-
-    def _allocation(self) -> str:
-        options = {key: value for key, value in self.options.items() if value != ""}
-        if not self.storage or not (self.size or "import-from" in options):
-            raise Refused(
-                f"Disk {self.key} does not exist, and storage and size_gib are needed to make it.", hint=f"Give both for {self.key}."
-            )
-        if "import-from" in options:
-            return props.format_drive(f"{self.storage}:0", options)
-        return props.format_drive(f"{self.storage}:{props.scalar((self.size or 0) / props.GIB)}", options)
+        """Nothing."""
+        return None
 
     def same(self, left: str | None, right: str | None) -> bool:
-        """Compare volume and options; the size has its own request."""
-        if left is None or right is None:
-            return left is right
-        return self._comparable(left) == self._comparable(right)
-
-    @staticmethod
-    def _comparable(text: str) -> tuple[str, dict[str, str]]:
-        volume, options = props.parse_drive(text)
-        options.pop("size", None)
-        defaults = {"backup": "1", "discard": "ignore", "iothread": "0", "ssd": "0", "cache": "none"}
-        return volume, {key: value for key, value in options.items() if value != defaults.get(key)}
+        """Compare presence."""
+        return left is right or (left is not None and right is not None)
 
     def show(self, value: str | None) -> t.Any:
-        """The drive, with a placeholder for a volume that the server makes."""
-        if value is None:
-            return None
-        volume, options = props.parse_drive(value)
-        storage, _separator, name = volume.partition(":")
-        if not name.replace(".", "", 1).isdigit():
-            return value
-        if "import-from" not in options:
-            options["size"] = props.format_size(int(float(name) * props.GIB))
-        return props.format_drive(f"{storage}:{props.GENERATED}", options)
+        """As it is."""
+        return value
 
-    def growth(self, current: str | None) -> tuple[int | None, int] | None:
-        """Return sizes in bytes (now, wanted) if an existing disk has to grow.
 
-        Raises:
-            Refused: it would have to shrink or to move.
-        """
-        if current is None:
-            return None
-        volume, options = props.parse_drive(current)
-        storage = props.storage_of(volume)
-        if self.storage and storage != self.storage:
-            raise Refused(
-                f"Disk {self.key} lies on storage {storage}, not on {self.storage}; moving it is not done here.",
-                hint=f"Move the disk first (qm disk move), or set storage: {storage}.",
-            )
-        if self.size is None:
-            return None
-        now = props.parse_size(options["size"]) if "size" in options else None
-        if now is not None and now > self.size:
-            raise Refused(
-                f"Disk {self.key} has {props.format_size(now)} and cannot be made smaller ({props.format_size(self.size)}).",
-                hint="Disks only grow: raise size_gib, or make a new guest.",
-            )
-        return None if now == self.size else (now, self.size)
+@dataclasses.dataclass(frozen=True)
+class Password:
+    """The cloud-init user's password. The server shows only that there is one.
+
+    Args:
+        wanted: The password.
+        always: Write it at every run; otherwise only when the guest is made, or has none.
+    """
+
+    wanted: str = dataclasses.field(repr=False)
+    always: bool = False
+
+    def value(self, current: str | None) -> str | None:
+        """The wanted one."""
+        return self.wanted
+
+    def same(self, left: str | None, right: str | None) -> bool:
+        """Whether both are there, unless it is to be written always."""
+        return left is not None and right is not None and not self.always
+
+    def show(self, value: str | None) -> t.Any:
+        """Never the password."""
+        return None if value is None else "(a password)"

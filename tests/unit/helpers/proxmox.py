@@ -17,7 +17,7 @@ import pytest
 import requests
 from helpers import pve_schema
 
-from ansible_collections.resilient.platform.plugins.module_utils._proxmox import apply, tasks
+from ansible_collections.resilient.platform.plugins.module_utils._proxmox import make, tasks
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox import client as client_module
 
 API = "/api2/json/"
@@ -108,7 +108,7 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> t.Iterator[Wire]:
     monkeypatch.setattr(client_module, "adapter", lambda _pool: transport)
     monkeypatch.setattr(client_module, "RETRY_AFTER", (0.0, 0.0, 0.0))
     monkeypatch.setattr(tasks, "FIRST_PAUSE", 0.0)
-    monkeypatch.setattr(apply, "MADE_PAUSE", 0.0)
+    monkeypatch.setattr(make, "MADE_PAUSE", 0.0)
     for name in ("HOST", "PORT", "USER", "PASSWORD", "TOKEN_ID", "TOKEN_SECRET", "VALIDATE_CERTS", "CA_PATH"):
         monkeypatch.delenv(f"PROXMOX_{name}", raising=False)
     yield transport

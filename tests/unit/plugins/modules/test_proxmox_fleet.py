@@ -25,7 +25,7 @@ from helpers.proxmox import (
     upid,
 )
 
-from ansible_collections.resilient.platform.plugins.module_utils._proxmox import apply, run
+from ansible_collections.resilient.platform.plugins.module_utils._proxmox import apply, make, run
 from ansible_collections.resilient.platform.plugins.modules import proxmox_fleet
 
 # The fixture; pytest finds it by its name.
@@ -93,7 +93,12 @@ def whole_run(wire: Wire) -> None:
     wire.expect(*cloning(), get(f"{q}/config", config))
     wire.expect(post(f"{q}/config", None, params={**WRITTEN, "digest": "d1", "background_delay": 30}))
     wire.expect(Exchange("PUT", f"{q}/resize", {"disk": "scsi0", "size": "20G"}, upid("resize", 100)), task("resize", 100))
-    wire.expect(post(f"{q}/status/start", upid("qmstart", 100)), task("qmstart", 100))
+    wire.expect(alone(), post(f"{q}/status/start", upid("qmstart", 100)), task("qmstart", 100))
+
+
+def alone(vmid: int = 100, name: str = "web-1") -> Exchange:
+    """The look at who else has the name, once the guest is made."""
+    return resources(TEMPLATE, guest(vmid, name))
 
 
 # -- to be there ----------------------------------------------------------------------------------------------------------------
@@ -104,7 +109,7 @@ def test_missing_guest_is_cloned_configured_grown_and_started(wire: Wire) -> Non
     result = fleet(WEB)
     assert result["changed"]
     assert result["guests"][0]["vmid"] == 100 and result["guests"][0]["status"] == "running"
-    assert result["api_requests"] == len(wire.seen) == 11
+    assert result["api_requests"] == len(wire.seen) == 12
 
 
 def test_check_mode_predicts_the_diff_of_the_run_and_writes_nothing(wire: Wire) -> None:
@@ -193,6 +198,7 @@ def test_full_clone_to_the_declared_storage_and_node(wire: Wire) -> None:
     wire.expect(post("nodes/pve3/qemu/9000/clone", upid("qmclone", 9000, node="pve3"), params=params))
     wire.expect(get(f"nodes/pve3/tasks/{upid('qmclone', 9000, node='pve3')}/status", {"status": "stopped", "exitstatus": "OK"}))
     wire.expect(get("nodes/pve1/qemu/100/config", {**clone_of_template(100, "web-1"), "scsi0": "ceph:vm-100-disk-0,size=8G", "digest": "d"}))
+    wire.expect(alone())
     assert fleet({"name": "web-1", "node": "pve1", "clone_from": "9000", "full_clone": True, "disks": {"scsi0": {"storage": "ceph"}}})["changed"]
 
 
@@ -330,7 +336,8 @@ def taken(vmid: int) -> Exchange:
 
 def test_id_that_somebody_else_took_is_replaced_by_the_next(wire: Wire) -> None:
     reading_template(wire)
-    wire.expect(get("cluster/nextid", "100"), taken(100), *cloning(101), get("nodes/pve1/qemu/101/config", clone_of_template(101, "web-1")))
+    wire.expect(get("cluster/nextid", "100"), taken(100), resources(TEMPLATE, guest(100, "other")))
+    wire.expect(*cloning(101), get("nodes/pve1/qemu/101/config", clone_of_template(101, "web-1")), alone(101))
     assert fleet(small())["guests"][0]["vmid"] == 101
 
 
@@ -349,9 +356,9 @@ def test_declared_id_that_another_run_of_ours_took_is_adopted(wire: Wire) -> Non
 
 
 def test_guest_that_another_run_made_since_we_looked_is_adopted_and_not_doubled(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apply, "FRESH_SECONDS", -1.0)
+    monkeypatch.setattr(make, "FRESH_SECONDS", -1.0)
     reading_template(wire)
-    wire.expect(resources(guest(140, "web-1", lock="clone"), times=2), resources(guest(140, "web-1", "running")))
+    wire.expect(get("cluster/nextid", "100"), resources(guest(140, "web-1", lock="clone"), times=2), resources(guest(140, "web-1", "running")))
     wire.expect(get("nodes/pve1/qemu/140/config", {**clone_of_template(140, "web-1"), "memory": "1024"}))
     assert fleet(small(memory=1024))["guests"][0]["vmid"] == 140 and wire.writes == []
 
@@ -359,9 +366,9 @@ def test_guest_that_another_run_made_since_we_looked_is_adopted_and_not_doubled(
 def test_plan_that_got_old_is_checked_before_a_guest_is_made(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter(range(0, 1000, 2))
     monkeypatch.setattr(run, "Applier", functools.partial(apply.Applier, clock=lambda: next(now)))
-    monkeypatch.setattr(apply, "FRESH_SECONDS", 1.0)
+    monkeypatch.setattr(make, "FRESH_SECONDS", 1.0)
     reading_template(wire)
-    wire.expect(resources(TEMPLATE), get("cluster/nextid", "100"), *cloning(100), get("nodes/pve1/qemu/100/config", clone_of_template(100, "web-1")))
+    wire.expect(resources(TEMPLATE), get("cluster/nextid", "100"), *cloning(100), get("nodes/pve1/qemu/100/config", clone_of_template(100, "web-1")), alone())
     assert fleet(small(), wait_timeout=900)["changed"]
 
 
@@ -372,7 +379,7 @@ def test_ids_are_asked_for_once_and_declared_ones_are_not_given_away(wire: Wire)
         wire.expect(post("nodes/pve1/qemu/9000/clone", upid("qmclone", 9000, number)))
         wire.expect(task("qmclone", 9000, number=number))
         wire.expect(get(f"nodes/pve1/qemu/{vmid}/config", clone_of_template(vmid, name)))
-    wire.expect(get("nodes/pve1/tasks", [], times=9))
+    wire.expect(get("nodes/pve1/tasks", [], times=9), resources(TEMPLATE, guest(100, "a"), guest(101, "b"), guest(102, "c"), times=2))
     result = fleet(small(name="a"), small(name="b", vmid=101), small(name="c"))
     assert sorted(one["vmid"] for one in result["guests"]) == [100, 101, 102] and result["guests"][1]["vmid"] == 101
     assert sum(call[1] == "cluster/nextid" and not call[2] for call in wire.seen) == 1
@@ -381,7 +388,7 @@ def test_ids_are_asked_for_once_and_declared_ones_are_not_given_away(wire: Wire)
 
 def test_so_many_taken_ids_are_an_error(wire: Wire) -> None:
     reading_template(wire)
-    wire.expect(get("cluster/nextid", "100"), *[taken(vmid) for vmid in range(100, 120)])
+    wire.expect(get("cluster/nextid", "100"), *[taken(vmid) for vmid in range(100, 120)], resources(TEMPLATE, times=20))
     assert "20 ids in a row" in failed(small())["msg"]
 
 
@@ -449,6 +456,7 @@ def test_check_mode_does_not_wait_for_a_guest_that_is_being_made(wire: Wire) -> 
 
 def test_one_failed_guest_does_not_stop_the_others(wire: Wire) -> None:
     wire.expect(resources(guest(100, "a"), guest(101, "b")))
+    wire.expect(post("cluster/bulk-action/guest/start", status=501, reason="Method 'POST /cluster/bulk-action/guest/start' not implemented"))
     wire.expect(post("nodes/pve1/qemu/100/status/start", upid("qmstart", 100)), task("qmstart", 100, "boom"))
     wire.expect(get(f"nodes/pve1/tasks/{upid('qmstart', 100)}/log", [{"n": 1, "t": "why"}]), get("nodes/pve1/qemu/100/status/current", {"status": "stopped"}))
     wire.expect(post("nodes/pve1/qemu/101/status/start", upid("qmstart", 101, 2)), task("qmstart", 101, number=2), get("nodes/pve1/tasks", [], times=9))
@@ -485,7 +493,7 @@ HELD = guest(100, "web-1", "running")
     ],
 )
 def test_guest_that_is_not_meant_is_refused(wire: Wire, options: dict[str, t.Any], found: list[dict[str, t.Any]], message: str) -> None:
-    wire.expect(resources(*found))
+    wire.expect(resources(*found), *([get("nodes/pve1/tasks", [], params={"vmid": 100, "source": "active"})] if "has to be changed" in message else []))
     result = failed({"name": "web-1", **options})
     assert message in result["msg"] and result["error"]["hint"] and wire.writes == []
 

@@ -11,7 +11,8 @@ import pytest
 from helpers import proxmox
 from helpers.proxmox import Wire, get, task, upid
 
-from ansible_collections.resilient.platform.plugins.module_utils._errors import ApiError, TaskFailed, WaitTimeout
+from ansible_collections.resilient.platform.plugins.module_utils._errors import ApiError, ConnectionFailed, PermissionDenied, TaskFailed, WaitTimeout
+from ansible_collections.resilient.platform.plugins.module_utils._proxmox.errors import CertificateRejected
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.client import Connection, ProxmoxClient
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.tasks import TaskPoller
 
@@ -83,7 +84,7 @@ def test_task_that_does_not_end_is_given_up_with_its_id(wire: Wire) -> None:
     assert caught.value.details["upid"] == ONE
 
 
-def test_several_tasks_of_a_node_share_one_list_and_are_confirmed_each() -> None:
+def test_several_tasks_of_a_node_share_one_list() -> None:
     ids = [upid("qmclone", 9000, number) for number in (1, 2, 3)]
     together = threading.Barrier(3, timeout=10)
     asked: list[str] = []
@@ -108,4 +109,69 @@ def test_several_tasks_of_a_node_share_one_list_and_are_confirmed_each() -> None
         results = list(pool.map(wait, ids))
     assert results == ["OK"] * 3
     alone = asked[: asked.index("nodes/pve1/tasks")]
-    assert len(asked) - len(alone) == 3 + 3, "three looks at the list, and each task is confirmed once"
+    assert len(asked) - len(alone) == 3 + 2, "three looks at the list; the one that it calls done is believed, those that it has lost are asked"
+
+
+class Scripted:
+    """A client whose answers are a list; an exception is raised."""
+
+    def __init__(self, *answers: t.Any) -> None:
+        self.answers = list(answers)
+        self.asked: list[str] = []
+
+    def get(self, path: str, **_params: t.Any) -> t.Any:
+        self.asked.append(path)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def test_task_outlives_a_connection_that_breaks_while_it_runs() -> None:
+    client = Scripted({"status": "running"}, ConnectionFailed("No answer"), ConnectionFailed("No answer", status=596), {"status": "stopped", "exitstatus": "OK"})
+    poller = TaskPoller(t.cast(t.Any, client), sleep=lambda _seconds: None)
+    assert poller.wait(upid("qmclone", 9000), what="Cloning", deadline=time.monotonic() + 10) == "OK"
+    assert len(client.asked) == 4
+
+
+def test_task_that_nobody_can_be_asked_about_in_time_says_so() -> None:
+    now = iter(range(100))
+    client = Scripted(*[ConnectionFailed("No answer from the node.")] * 20)
+    poller = TaskPoller(t.cast(t.Any, client), sleep=lambda _seconds: None, clock=lambda: float(next(now)))
+    with pytest.raises(WaitTimeout, match="Cloning: nothing is known of the task: No answer from the node"):
+        poller.wait(upid("qmclone", 9000), what="Cloning", deadline=9.0)
+
+
+def test_lost_privilege_or_foreign_certificate_ends_the_wait_at_once() -> None:
+    for error in (PermissionDenied("no", status=403), CertificateRejected("expired")):
+        client = Scripted(error)
+        with pytest.raises(type(error)):
+            TaskPoller(t.cast(t.Any, client), sleep=lambda _seconds: None).wait(upid("qmclone", 9000), what="x", deadline=time.monotonic() + 10)
+
+
+def test_failure_in_the_list_is_confirmed_and_shows_the_log() -> None:
+    ids = [upid("qmclone", 9000, number) for number in (1, 2)]
+    together = threading.Barrier(2, timeout=10)
+
+    class Client:
+        connection = Connection(host="pve.example.com")
+
+        def get(self, path: str, **_params: t.Any) -> t.Any:
+            if path == "nodes/pve1/tasks":
+                return [{"upid": ids[0], "status": "no space left", "endtime": 5}, {"upid": ids[1], "status": "OK", "endtime": 5}]
+            if path.endswith("/log"):
+                return [{"n": number, "t": f"line {number}"} for number in range(30)]
+            return {"status": "stopped", "exitstatus": "no space left on device"} if ids[0] in path else {"status": "running"}
+
+    poller = TaskPoller(t.cast(t.Any, Client()), sleep=lambda _seconds: time.sleep(0.01))
+
+    def wait(one: str) -> str:
+        together.wait()
+        return poller.wait(one, what="Cloning", deadline=time.monotonic() + 10)
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        first, second = (pool.submit(wait, one) for one in ids)
+        assert second.result() == "OK"
+        with pytest.raises(TaskFailed, match="no space left on device") as caught:
+            first.result()
+    assert caught.value.log == [f"line {number}" for number in range(10, 30)]
