@@ -15,7 +15,9 @@ from lab.state import LabState
 
 LISTS = ("pool.query", "pool.dataset.query", "pool.snapshottask.query", "replication.query", "keychaincredential.query", "pool.snapshot.query")
 # These go on by themselves.
-LIVELY = {"used", "usedbydataset", "usedbychildren", "usedbysnapshots", "available", "referenced", "free", "allocated", "state", "scan", "job", "size", "written"}
+LIVELY = {
+    "used", "usedbydataset", "usedbychildren", "usedbysnapshots", "available", "referenced", "free", "allocated", "state", "scan", "job", "size", "written",
+}
 
 
 def proxmox(state: LabState) -> Any:

@@ -13,7 +13,7 @@ NAMED_BY = {
     "integrity | Make the first database, at low priority": "integrity | Say that the first database would be made",
     "tls_authority | *": "tls | Say what would be issued",
     "tls_node | *": "tls | Say what would be issued",
-    "install_file | Unpack *": "install_file | Copy the server",
+    "install_file | Unpack *": "install_file | Copy the server, some 50 MB for each host",
     "start_nodes | *": "start | Say what the real run would do with a cluster that is not there yet",
     "initialise | *": "start | Say what the real run would do with a cluster that is not there yet",
     "bootstrap | *": "start | Say what the real run would do with a cluster that is not there yet",

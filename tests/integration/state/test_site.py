@@ -7,6 +7,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import urllib.parse
 from collections.abc import Iterator
 
 import hvac
@@ -184,7 +185,7 @@ def test_guests_made_by_hand_as_declared_are_adopted(platform: Platform) -> None
             node.qemu(9000).clone.post(newid=vmid, name=host)
             network = state.connection["network"]
             node.qemu(vmid).config.put(
-                memory=768, ciuser=state.connection["ssh"]["user"], sshkeys=state.connection["ssh"]["public_key"].replace(" ", "%20").replace("+", "%2B"),
+                memory=768, ciuser=state.connection["ssh"]["user"], sshkeys=urllib.parse.quote(state.connection["ssh"]["public_key"], safe=""),
                 ipconfig0=f"ip={address}/{network['prefix']},gw={network['gateway']}", tags="resilient;vault",
             )
             node.qemu(vmid).status.start.post()
