@@ -7,6 +7,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import time
 import urllib.parse
 from collections.abc import Iterator
 
@@ -182,7 +183,9 @@ def test_guests_made_by_hand_as_declared_are_adopted(platform: Platform) -> None
         api, access = proxmox(state), state.connection["proxmox"]
         node = api.nodes(access["node"])
         for vmid, (host, address) in enumerate(state.connection["guests"].items(), 501):
-            node.qemu(9000).clone.post(newid=vmid, name=host)
+            upid = node.qemu(9000).clone.post(newid=vmid, name=host)
+            while node.tasks(upid).status.get()["status"] == "running":
+                time.sleep(0.1)
             network = state.connection["network"]
             node.qemu(vmid).config.put(
                 memory=768, ciuser=state.connection["ssh"]["user"], sshkeys=urllib.parse.quote(state.connection["ssh"]["public_key"], safe=""),
