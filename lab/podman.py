@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import platform
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,12 @@ from typing import Any
 from lab.guest.container import hooks_dir
 from lab.state import LabError, cache_dir, write_private
 
-# runc: crun fails on hybrid control groups. The limits: podman's defaults exceed what small machines allow. No keyrings: every guest's
-# root is the same user of the machine, who may have 200 keys, and each `podman exec` would need one of them ("disk quota exceeded").
+# runc: crun fails on hybrid control groups. The limits: podman's defaults exceed what small machines allow.
+# keyring: the kernel grants 200 keys to the user that is root in all guests of all labs, and their services use most of them. Asked for a
+# keyring for each container and each exec, it would refuse with "disk quota exceeded" from about the fifth lab on.
 _CONF = """\
 [containers]
-keyring = false
+keyring = {keyring}
 default_ulimits = ["nofile=20000:20000", "nproc=4096:4096"]
 [network]
 network_backend = "netavark"
@@ -27,14 +30,31 @@ events_logger = "file"
 """
 
 
+_SYS_KEYCTL = {"x86_64": 250, "aarch64": 219}
+_JOIN_SESSION_KEYRING = 1
+
+
 class PodmanError(LabError):
     """podman refused; the text is its own."""
+
+
+def leave_session_keyring() -> bool:
+    """Give this process and what it starts from here on an empty keyring: guests would inherit the one of whoever runs the lab.
+
+    It is the machine's root's, who may have a million of them. Returns whether it worked.
+    """
+    number = _SYS_KEYCTL.get(platform.machine())
+    return number is not None and int(ctypes.CDLL(None).syscall(number, _JOIN_SESSION_KEYRING, None)) > 0
+
+
+# At import: threads that exist by then would keep the old one. Where it does not work, podman makes a keyring for each guest.
+_KEYRING_LEFT = leave_session_keyring()
 
 
 def environment() -> dict[str, str]:
     """Return the environment for every podman call of the lab (writes the settings file if need be)."""
     path = cache_dir() / "containers.conf"
-    wanted = _CONF.format(hooks=hooks_dir())
+    wanted = _CONF.format(hooks=hooks_dir(), keyring=str(not _KEYRING_LEFT).lower())
     try:
         current = path.read_text()
     except FileNotFoundError:
