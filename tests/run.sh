@@ -8,8 +8,8 @@
 #   lab       integration tests against the lab's guests
 #   scenarios Molecule on the lab
 #   docs      reference documentation
-# `fast` = all of these but docs, Molecule and the long tests; `all` = everything, remembering finished stages (in servers and lab: test files)
-# until one pass is complete.
+# `fast` = all of these but docs and the long tests; `all` = everything, remembering finished stages (in servers and lab: test files,
+# in scenarios: scenarios) until one pass is complete.
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 cd "$here" || exit 2
@@ -86,7 +86,7 @@ stage_lab() {
   RESILIENT_TEST_LEDGER=$ledger pytest tests/integration -m lab
 }
 
-stage_scenarios() { tests/scenarios.sh; }
+stage_scenarios() { RESILIENT_TEST_LEDGER=$ledger tests/scenarios.sh; }
 
 stage_docs() {
   local out=$here/build/docs
@@ -104,7 +104,7 @@ passed=0
 failed=0
 ledger=
 case ${1:-fast} in
-  fast) stages=(lint units sanity build servers lab) ;;
+  fast) stages=(lint units sanity build servers lab scenarios) ;;
   all)
     stages=(lint units sanity build servers lab scenarios docs)
     export RESILIENT_LONG_TESTS=1
