@@ -39,7 +39,7 @@ class CallbackModule(CallbackBase):
     def __init__(self) -> None:
         """Begin with nothing."""
         super().__init__()
-        self._changed: dict[str, dict[str, t.Any]] = {}
+        self._changed: dict[str, dict[str, list[t.Any]]] = {}
         self._file: pathlib.Path | None = None
 
     def v2_playbook_on_start(self, playbook: Playbook) -> None:
@@ -52,12 +52,13 @@ class CallbackModule(CallbackBase):
         self._file = None if file.exists() else file
 
     def v2_runner_on_ok(self, result: CallbackTaskResult) -> None:
-        """Keep what changed. Loops come here once, with the results of all their items."""
+        """Keep what changed. Loops come here once, with the results of all their items; tasks that are included again come again."""
         facts = result.result
         if self._file is None or not facts.get("changed"):
             return
         diffs = [item.get("diff") for item in facts.get("results", [facts]) if item.get("changed")]
-        self._changed.setdefault(result.task.get_name().strip(), {})[result.host.get_name()] = [diff for diff in diffs if diff]
+        hosts = self._changed.setdefault(result.task.get_name().strip(), {})
+        hosts.setdefault(result.host.get_name(), []).extend(diff for diff in diffs if diff)
 
     def v2_playbook_on_stats(self, stats: AggregateStats) -> None:
         """Write the file, also when the run failed: the play that compares is not reached then."""
