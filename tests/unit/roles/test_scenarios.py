@@ -51,7 +51,7 @@ def test_every_action_has_its_playbook(scenario: pathlib.Path) -> None:
 
 
 def test_every_playbook_is_run(scenario: pathlib.Path) -> None:
-    wanted = {"molecule.yml", "vars.yml"}
+    wanted = {"molecule.yml"}
     for action in sequence(scenario):
         name, *playbooks = action.split()
         wanted |= set(playbooks or [f"{PLAYBOOKS.get(name, name)}.yml"])
