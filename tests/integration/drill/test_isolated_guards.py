@@ -33,12 +33,12 @@ def scratch(lab: Lab, **changes: t.Any) -> dict[str, t.Any]:
     ({"dr_drill_scratch_guest": {"networks": {"net0": {"bridge": "vmbr0"}}}}, "vmbr0/ (bridge/VLAN), where the platform's guests are"),
     ({"dr_drill_scratch_guest": {"networks": {}}}, "needs a bridge"),
     ({"dr_drill_scratch_address": "platform"}, "which is vault-1 of the platform"),
-    ({"dr_drill_scratch_address": "198.51.100.7"}, "does not give the guest the address 198.51.100.7"),
+    ({"dr_drill_scratch_address": "198.51.100.7", "dr_drill_scratch_guest": {}}, "does not give the guest the address 198.51.100.7"),
 ])
 def test_what_cannot_be_isolated_is_refused(lab: Lab, extra: dict[str, t.Any], message: str) -> None:
     before, runs = lab.guests().keys(), lab.runs()
     if "dr_drill_scratch_guest" in extra:
-        extra = {"dr_drill_scratch_guest": scratch(lab, **extra["dr_drill_scratch_guest"])}
+        extra = {**extra, "dr_drill_scratch_guest": scratch(lab, **extra["dr_drill_scratch_guest"])}
     if extra.get("dr_drill_scratch_address") == "platform":
         extra = {"dr_drill_scratch_address": lab.state.connection["guests"]["vault-1"]}
     done = lab.play(DRILL, **{"platform_disposable": False, "dr_drill_confirm": "lab"} | extra)
