@@ -141,6 +141,11 @@ options:
         again. Only of stores that are V(verified). Waits until no writer is at work.
     type: bool
     default: false
+  may_begin:
+    description:
+      - Whether a series may be begun in a store of which nothing is acknowledged. V(false) when the store may be gone and its place empty.
+    type: bool
+    default: true
   environment:
     description:
       - Name of the platform; required with O(destinations), where acknowledgements lie as C(<environment>/canaries/<series>/canary-<store>.jsonl).
@@ -285,6 +290,7 @@ def argument_spec() -> ArgumentSpec:
             "disaster_at": {"type": "str"},
             "minimum_sequences": {"type": "dict", "default": {}},
             "accept_loss": {"type": "bool", "default": False},
+            "may_begin": {"type": "bool", "default": True},
             "environment": {"type": "str"},
             "step": {"type": "str"},
             "fail_on": {"type": "str", "choices": ["not_verified", "failed", "never"], "default": "never"},
@@ -444,7 +450,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
     built = [stores.build(options) for options in params["stores"]]
 
     def writers() -> list[canary_write.Writer]:
-        return canary_write.make_writers(params["run_dir"], params["series"], built, key)
+        return canary_write.make_writers(params["run_dir"], params["series"], built, key, may_begin=params["may_begin"])
 
     if params["destinations"]:
         gather(module, writers())

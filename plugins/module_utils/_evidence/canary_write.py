@@ -29,9 +29,10 @@ class Writer:
         store: The store.
         log: Where acknowledgements go.
         key: HMAC key.
+        may_begin: Whether the series may be begun in a store of which nothing is acknowledged.
     """
 
-    def __init__(self, store: Store, log: AckLog, key: bytes) -> None:
+    def __init__(self, store: Store, log: AckLog, key: bytes, *, may_begin: bool = True) -> None:
         self.store = store
         self.log = log
         self.key = key
@@ -42,9 +43,12 @@ class Writer:
         # Nothing that was acknowledged should be there: the series is new, or all of it is lost.
         self._nothing_there = all(self.known.lost(number) for number in self.known.acknowledged)
         self._begun = bool(self.known.intents)
+        self._may_begin = may_begin
 
     def _begin(self) -> None:
         """Refuse to begin a series that the store already holds: its numbers would be given twice."""
+        if not self._begun and not self._may_begin:
+            raise Refused(f"The series {self.log.series!r} is not begun in the store {self.store.name!r}.", hint="Write it while the platform is whole.")
         if not self._begun and self.store.read(self.log.series):
             raise Refused(
                 f"The store {self.store.name!r} holds records of the series {self.log.series!r}, but {self.log.path} knows of none.",
@@ -94,9 +98,9 @@ class Writer:
         }
 
 
-def make_writers(run_dir: str, series: str, stores: t.Sequence[Store], key: bytes) -> list[Writer]:
+def make_writers(run_dir: str, series: str, stores: t.Sequence[Store], key: bytes, *, may_begin: bool = True) -> list[Writer]:
     """Return a writer for each store."""
-    return [Writer(store, AckLog(run_dir, store.name, series), key) for store in stores]
+    return [Writer(store, AckLog(run_dir, store.name, series), key, may_begin=may_begin) for store in stores]
 
 
 class OneWriter:

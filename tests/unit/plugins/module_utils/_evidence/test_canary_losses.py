@@ -136,6 +136,17 @@ def test_series_that_the_store_holds_and_nobody_acknowledged_is_not_begun_anew(p
     assert len(platform.file.read_bytes().splitlines()) == 2
 
 
+def test_place_of_a_store_that_is_gone_is_left_empty(platform: Platform) -> None:
+    writer = writing.Writer(platform.store, platform.log, HMAC_KEY, may_begin=False)
+    writer.write_one()
+    assert writer.errors == 1 and "is not begun in the store 'files'" in writer.last_error
+    assert list(platform.dataset.iterdir()) == [] and platform.log.load().intents == set()
+    platform.write(1)
+    writer = writing.Writer(platform.store, platform.log, HMAC_KEY, may_begin=False)
+    writer.write_one()
+    assert writer.known.last == 2
+
+
 def test_acknowledgements_that_end_too_early_could_not_verify(platform: Platform) -> None:
     platform.write(3)
     log = platform.controller / "canary-files.jsonl"
