@@ -98,7 +98,8 @@ def interruptions(records: t.Sequence[Record]) -> list[tuple[int, int]]:
 def phases(records: t.Sequence[Record], timing: Timing | None) -> list[dict[str, t.Any]]:
     """Return each step with start, end, duration, and its place after the disaster (seconds, or None before it).
 
-    The time in which no play worked is no step's: it is a row of its own, *interrupted*, whose attempts are how often that was.
+    The time from the last record of a try that ended early to the beginning of the next is no step's: it is a row of its own, *interrupted*,
+    whose attempts are how often that was.
     """
     found: dict[tuple[str, bool], dict[str, t.Any]] = {}
     running: dict[str, bool] = {}
