@@ -245,7 +245,7 @@ def assess(records: t.Sequence[Record], objectives: Objectives) -> Assessment:
     checks = latest_checks(records)
     disaster = facts.get("disaster") or {}
     timing = Timing(disaster) if disaster.get("declared_at") else None
-    failed = [f"{check['step']}: {check['check']}{_of(check)} failed" for check in checks if check["required"] and check["outcome"] == "failed"]
+    failed = [f"{check['step']}: {check['check']}{_of(check)} failed{_seen(check)}" for check in checks if check["required"] and check["outcome"] == "failed"]
     unknown = [f"{check['step']}: {check['check']}{_of(check)} was skipped" for check in checks if check["required"] and check["outcome"] == "skipped"]
     unknown += plan_gaps(plan_of(facts), checks)
     if not any(check["data"] and check["outcome"] == "passed" for check in checks):
@@ -262,6 +262,11 @@ def assess(records: t.Sequence[Record], objectives: Objectives) -> Assessment:
 
 def _of(check: Record) -> str:
     return f" of {check['asset']}" if check["asset"] else ""
+
+
+def _seen(check: Record) -> str:
+    """Return what was seen instead, for people: which record is missing, which copy is damaged."""
+    return f": {check['actual'].strip()}" if isinstance(check["actual"], str) and check["actual"].strip() else ""
 
 
 def _assets(

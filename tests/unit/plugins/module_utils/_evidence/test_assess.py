@@ -126,6 +126,7 @@ def test_objective_of_an_asset_that_nobody_looked_at_could_not_be_verified() -> 
     ("extra", "verdict", "reason"),
     [
         ({"outcome": "failed"}, "failed", "prove: app of web failed"),
+        ({"outcome": "failed", "actual": "record 7 is missing "}, "failed", "prove: app of web failed: record 7 is missing"),
         ({"outcome": "skipped"}, "could_not_verify", "prove: app of web was skipped"),
         ({"outcome": "failed", "required": False}, "verified", None),
         ({"outcome": "skipped", "required": False}, "verified", None),
