@@ -6,6 +6,7 @@
 #   build     the Galaxy artefact: built, installed elsewhere, playbooks found by FQCN
 #   servers   integration tests against servers of their own on loopback (OpenBao, SeaweedFS, ZFS)
 #   lab       integration tests against the lab's guests
+#   fault     a drill killed and resumed, then damaged copies and canaries and a search for secrets, on a lab of its own
 #   scenarios Molecule on the lab
 #   docs      reference documentation
 # `fast` = all of these but docs and the long tests; `all` = everything, remembering finished stages (in servers and lab: test files,
@@ -84,6 +85,17 @@ stage_servers() { RESILIENT_TEST_LEDGER=$ledger pytest tests/integration -m serv
 stage_lab() {
   python -m lab --name "$RESILIENT_LAB" up || return 1
   RESILIENT_TEST_LEDGER=$ledger pytest tests/integration -m lab
+}
+
+stage_fault() {
+  # A new lab: what the tests count has to be this drill's alone. It stays for a look at it when something failed.
+  local lab=${RESILIENT_LAB:0:14}-fault logs rc=0
+  logs=$cache/fault-logs-$lab
+  rm -rf "$logs"
+  python -m lab --name "$lab" down && python -m lab --name "$lab" up || return 1
+  RESILIENT_LAB=$lab RESILIENT_FAULT_LOGS=$logs pytest tests/fault -m fault || rc=1
+  if [ "$rc" -eq 0 ]; then python -m lab --name "$lab" down || rc=1; else echo "The lab '$lab' is still up; the plays' output is in $logs."; fi
+  return $rc
 }
 
 stage_scenarios() { RESILIENT_TEST_LEDGER=$ledger tests/scenarios.sh; }
