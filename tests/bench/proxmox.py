@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """proxmox_fleet beside community.proxmox's proxmox_kvm in a loop, on the same fakepve, in the same run.
 
-    python tests/bench/proxmox.py [--guests 20,50] [--latency 0,0.05] [--scenario noop,drift] [--repeat 3] [--json FILE]
+    python tests/bench/proxmox.py [--guests 20,50] [--latency 0,0.05] [--scenario noop,drift,provision] [--repeat 3] [--json FILE]
 
 The server is the unmodified fakepve in this process; every figure comes from a real ``ansible-playbook``. Time is its wall clock less
 that of an empty play (both medians), so it is what the tasks themselves cost. Requests are counted by the server.
@@ -109,6 +109,25 @@ def ours(names: list[str]) -> Play:
     return [{"resilient.platform.proxmox_fleet": {"guests": guests}}]
 
 
+def ours_from_template(names: list[str]) -> Play:
+    """Clone, configure, grow and start, in one task."""
+    disks = {"scsi0": {"size": "20G"}}
+    guests = [{"name": name, "state": "started", "clone_from": "template", "full_clone": True, "disks": disks, **DECLARED} for name in names]
+    return [{"resilient.platform.proxmox_fleet": {"guests": guests}}]
+
+
+def theirs_from_template(names: list[str]) -> Play:
+    """The same with the modules that users have: one loop for each step."""
+    loop = {"loop": names}
+    kvm = {"name": "{{ item }}", "node": "pve1", "timeout": 60}
+    return [
+        {"community.proxmox.proxmox_kvm": {**kvm, "clone": "template", "full": True}, **loop},
+        {"community.proxmox.proxmox_kvm": {**kvm, **DECLARED, "update": True}, **loop},
+        {"community.proxmox.proxmox_disk": {"name": "{{ item }}", "disk": "scsi0", "size": "20G", "state": "resized"}, **loop},
+        {"community.proxmox.proxmox_kvm": {**kvm, "state": "started"}, **loop},
+    ]
+
+
 def theirs(names: list[str]) -> Play:
     """The same declaration in the module that users have: properties by ``update``, power by ``started``, in loops."""
     loop = {"loop": names}
@@ -137,8 +156,22 @@ def drift(bench: Bench, count: int) -> list[str]:
     return names
 
 
-SCENARIOS: dict[str, Callable[[Bench, int], list[str]]] = {"noop": noop, "drift": drift}
-SIDES: dict[str, Callable[[list[str]], Play]] = {
+def provision(bench: Bench, count: int) -> list[str]:
+    """Nothing is there but a template."""
+    bench.pve.vms.clear()
+    bench.pve.storages["local-lvm"].setdefault("volumes", {})["base-9000-disk-0"] = {"content": "images", "format": "raw", "size": 8 * 2**30, "vmid": 9000}
+    config = {"scsi0": "local-lvm:base-9000-disk-0,size=8G", "net0": "virtio=BC:24:11:FF:FF:FF,bridge=vmbr0", "memory": "512"}
+    bench.pve.add_vm(9000, "template", template=True, config=config)
+    return [f"guest-{number}" for number in range(count)]
+
+
+SCENARIOS: dict[str, Callable[[Bench, int], list[str]]] = {"noop": noop, "drift": drift, "provision": provision}
+Sides = dict[str, Callable[[list[str]], Play]]
+PROVISIONING: Sides = {
+    "resilient.platform.proxmox_fleet": ours_from_template,
+    "community.proxmox.proxmox_kvm + proxmox_disk, a loop for each step": theirs_from_template,
+}
+SIDES: Sides = {
     "resilient.platform.proxmox_fleet": ours,
     "community.proxmox.proxmox_kvm, update + started": theirs,
     "community.proxmox.proxmox_kvm, started only (compares nothing)": theirs_power_only,
@@ -183,7 +216,7 @@ def main() -> None:
                     bench.pve.network["latency"] = latency
                     # fakepve's pauses are scaled like its tasks; 0 would switch them off.
                     bench.pve.time_scale = 1 if latency else 0
-                    for side, tasks in SIDES.items():
+                    for side, tasks in (PROVISIONING if scenario == "provision" else SIDES).items():
                         prepare = SCENARIOS[scenario]
                         names = prepare(bench, count)
                         figures = bench.measure(tasks(names), lambda: prepare(bench, count), options.repeat, empty)  # noqa: B023

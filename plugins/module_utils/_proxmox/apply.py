@@ -15,7 +15,7 @@ import typing as t
 from ansible_collections.resilient.platform.plugins.module_utils._errors import NotFound, PlatformError
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.census import Census, read_cluster
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.client import ProxmoxClient
-from ansible_collections.resilient.platform.plugins.module_utils._proxmox.configure import Configurer
+from ansible_collections.resilient.platform.plugins.module_utils._proxmox.configure import Configurer, imports
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.desired import Desired
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.errors import Locked, StillRunning, WriteUnanswered
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.make import DESTROY, Made, Maker
@@ -119,8 +119,8 @@ class Applier:
         guest = made.guest
         outcome.vmid, outcome.node, outcome.status = guest.vmid, guest.node, guest.status
         outcome.changed = outcome.changed or made.ours
-        # A guest made without a source got its configuration with it; a clone has its source's.
-        if (plan.source or not made.ours) if plan.create else plan.config.changes_anything:
+        # A guest made without a source got its configuration with it; a clone has its source's, and an imported disk its image's size.
+        if (plan.source or not made.ours or imports(plan.config)) if plan.create else plan.config.changes_anything:
             running = guest.status == "running"
             self._configurer.configure(guest, desired, outcome, existing=not made.ours, running=running, deadline=deadline)
         if plan.pool and not made.ours and guest.pool != plan.pool:

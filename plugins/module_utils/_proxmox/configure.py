@@ -48,7 +48,7 @@ class Configurer:
             running: Whether it runs, so that some keys may have to wait.
             deadline: When to give up, by the clock.
         """
-        last = False
+        last, written = False, ConfigPlan()
         while True:
             config = GuestConfig({}, {}).with_digest_of(self._client.get(f"{guest.path}/config"))
             todo = plan_config(desired, config.values, existing=existing)
@@ -59,7 +59,10 @@ class Configurer:
                 break
             try:
                 self._write(guest, todo, config.digest, outcome, deadline)
+                written = todo
                 outcome.changed = True
+                if imports(todo):
+                    continue  # only now its size is known
                 break
             except (DigestMismatch, WriteUnanswered):
                 # Stale: nothing was written. Unanswered: it may have been. Both are told apart by reading again.
@@ -68,7 +71,7 @@ class Configurer:
                 last = True
         self._grow(guest, todo, outcome, deadline)
         if running:
-            self._report(guest, todo, outcome)
+            self._report(guest, written, outcome)
 
     def _write(self, guest: Guest, todo: ConfigPlan, digest: str | None, outcome: Outcome, deadline: float) -> None:
         what = f"Configuring guest {guest.name} ({guest.vmid} on {guest.node})"
@@ -124,6 +127,11 @@ class Configurer:
         except ApiError as exc:
             if exc.status not in (403, 501):
                 raise
+
+
+def imports(todo: ConfigPlan) -> bool:
+    """Whether a disk is made from an image, and so gets the image's size first."""
+    return any("import-from=" in value for value in todo.set.values())
 
 
 def hotplug_problems(exc: ApiError) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import threading
 import typing as t
 
 import pytest
@@ -51,6 +52,32 @@ def test_guests_are_hosts_in_groups_and_templates_are_not(wire: Wire, tmp_path: 
         "proxmox_tag_web": ["web-1"],
     }
     assert wire.headers[0]["Authorization"] == "PVEAPIToken=inventory@pve!ci=s3cret"
+
+
+def test_thousand_guests_cost_one_request(wire: Wire, tmp_path: pathlib.Path) -> None:
+    many = [guest(100 + number, f"g-{number}", "running", tags="a;b", pool="apps", node=f"pve{number % 3}") for number in range(1000)]
+    wire.expect(resources(*many))
+    data, _plugin = load(tmp_path)
+    assert len(data.hosts) == 1000 and len(wire.seen) == 1
+    assert len(data.groups["proxmox_tag_a"].hosts) == 1000 and len(data.groups["proxmox_node_pve1"].hosts) == 333
+
+
+def test_addresses_are_asked_for_at_the_same_time(wire: Wire, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four guests answer only once all four were asked."""
+    together = threading.Barrier(4, timeout=10)
+    send = Wire.send
+
+    def meet(self: Wire, request: t.Any, **more: t.Any) -> t.Any:
+        if "agent" in request.url:
+            together.wait()
+        return send(self, request, **more)
+
+    monkeypatch.setattr(Wire, "send", meet)
+    many = [guest(100 + number, f"g-{number}", "running") for number in range(4)]
+    answer = [{"ip-addresses": [{"ip-address": "192.0.2.9"}]}]
+    wire.expect(resources(*many), *[get(f"nodes/pve1/qemu/{one['vmid']}/agent/network-get-interfaces", answer) for one in many])
+    data, _plugin = load(tmp_path, "addresses: true\nconcurrency: 4\n")
+    assert all(host.vars["proxmox_addresses"] == ["192.0.2.9"] for host in data.hosts.values())
 
 
 def test_templates_on_request(wire: Wire, tmp_path: pathlib.Path) -> None:

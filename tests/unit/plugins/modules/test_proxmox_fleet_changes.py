@@ -115,6 +115,19 @@ def test_disk_is_moved_only_when_asked(wire: Wire) -> None:
     assert result["diff"]["before"] == {"web-1.scsi1.storage": "local-lvm"} and result["diff"]["after"] == {"web-1.scsi1.storage": "ceph"}
 
 
+def test_imported_disk_is_grown_in_the_same_run(wire: Wire) -> None:
+    disks = {"scsi2": {"storage": "local-lvm", "import_from": "local:import/a.qcow2", "size": "20G"}}
+    has = existing(wire)
+    writing(wire, has, scsi2="local-lvm:0,import-from=local:import/a.qcow2")
+    wire.expect(get(f"{Q}/config", {**has, "scsi2": "local-lvm:vm-100-disk-2,size=3G", "digest": "e"}))
+    wire.expect(Exchange("PUT", f"{Q}/resize", {"disk": "scsi2", "size": "20G"}, upid("resize", 100)), task("resize", 100))
+    assert fleet({"name": "web-1", "disks": disks})["changed"]
+    wire.expect(resources(), get("cluster/nextid", "100"), post("nodes/pve1/qemu", upid("qmcreate", 100)), task("qmcreate", 100))
+    wire.expect(get(f"{Q}/config", {"scsi2": "local-lvm:vm-100-disk-0,size=3G", "digest": "e"}), resources(guest(100, "new")))
+    wire.expect(Exchange("PUT", f"{Q}/resize", {"disk": "scsi2", "size": "20G"}, upid("resize", 100)), task("resize", 100))
+    assert fleet({"name": "new", "disks": disks})["changed"]
+
+
 def test_efi_disk_is_never_grown(wire: Wire) -> None:
     existing(wire, efidisk0="local-lvm:vm-100-disk-2,efitype=4m,size=4M")
     assert not fleet({"name": "web-1", "disks": {"efidisk0": {"storage": "local-lvm", "size": 1, "options": {"efitype": "4m"}}}})["changed"]

@@ -1,0 +1,71 @@
+"""The pages about Proxmox say what is so: every option of proxmox_kvm has its line, and every named test is there."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pathlib
+import re
+import typing as t
+
+import pytest
+import yaml
+from ansible.utils.collection_loader._collection_finder import _get_collection_path
+
+from ansible_collections.resilient.platform.plugins.module_utils._proxmox import argspec, properties
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+MIGRATION = (ROOT / "docs" / "migration_proxmox_kvm.md").read_text(encoding="utf-8")
+COMPARISON = (ROOT / "docs" / "comparison_proxmox.md").read_text(encoding="utf-8")
+
+
+def rows() -> dict[str, str]:
+    """The migration page's table."""
+    table = MIGRATION.partition("## Every option")[2].partition("|---|---|")[2]
+    return dict(re.findall(r"^\| `([a-z0-9_]+)` \| (.+) \|$", table, re.M))
+
+
+def documented(name: str, path: str) -> dict[str, t.Any]:
+    """A constant with YAML of a file of community.proxmox, as it is installed beside the tests."""
+    importlib.import_module("ansible_collections.community.proxmox")
+    source = pathlib.Path(_get_collection_path("community.proxmox"), path).read_text(encoding="utf-8")
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == name and isinstance(node.value, ast.Constant):
+            return t.cast(dict[str, t.Any], yaml.safe_load(str(node.value.value)))
+    raise AssertionError(f"no {name} in {path}")
+
+
+def test_every_option_of_proxmox_kvm_has_a_line() -> None:
+    module = set(documented("DOCUMENTATION", "plugins/modules/proxmox_kvm.py")["options"])
+    selection = set(documented("SELECTION", "plugins/doc_fragments/proxmox.py")["options"])
+    assert len(module) > 80 and module | selection == set(rows())
+
+
+def test_connection_options_are_the_same() -> None:
+    theirs = set(documented("DOCUMENTATION", "plugins/doc_fragments/proxmox.py")["options"]) - {"api_timeout"}
+    assert theirs <= set(argspec.connection_spec().options)
+    assert all(f"`{name}`" in MIGRATION for name in theirs)
+
+
+def test_what_the_lines_name_is_there() -> None:
+    ours = set(argspec.guest_options())
+    for kvm, here in rows().items():
+        for key in re.findall(r"options: \{([a-z0-9_]+):", here):
+            if key not in ("efitype", "version"):
+                assert properties.is_option_key(key), kvm
+        for key in re.findall(r"^`([a-z_]+)[`:]", here):
+            assert key in ours | {"wait_timeout", "present"}, kvm
+
+
+@pytest.mark.parametrize("named", re.findall(r"`((?:unit|integration)/[^`]+::[^`]+)`", COMPARISON))
+def test_named_test_exists(named: str) -> None:
+    path, _separator, name = named.partition("::")
+    tree = ast.parse((ROOT / "tests" / path).read_text(encoding="utf-8"))
+    assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+def test_every_yes_has_its_test() -> None:
+    for line in COMPARISON.splitlines():
+        cells = [cell.strip() for cell in line.split("|")]
+        if len(cells) == 8 and cells[5].startswith("Y"):
+            assert "::" in cells[6], line
