@@ -41,7 +41,10 @@ class Exchange:
 
 
 class Wire(requests.adapters.BaseAdapter):
-    """Plays exchanges; every request is checked against the API's schema. Those with the same method and path are used in their order; others may come in any order (threads)."""
+    """Plays exchanges; every request is checked against the API's schema.
+
+    Those with the same method and path are used in their order; others may come in any order (threads).
+    """
 
     def __init__(self, *exchanges: Exchange) -> None:
         super().__init__()
