@@ -31,8 +31,8 @@ def assigned(path: pathlib.Path) -> set[str]:
 
 SET = {name: path.relative_to(EXAMPLE).as_posix() for path in EXAMPLE.glob("group_vars/*/*.yml") for name in assigned(path)}
 CODE = "\n".join(path.read_text() for folder in ("roles", "playbooks") for path in (ROOT / folder).rglob("*.yml"))
-# Connection variables of Ansible itself, and what the roles and playbooks read.
-ANSIBLE = {"ansible_user"}
+# Connection variables are Ansible's own.
+ANSIBLE = {"ansible_user", "ansible_ssh_common_args", "ansible_ssh_private_key_file"}
 
 
 @pytest.mark.parametrize("name", sorted(SET))
