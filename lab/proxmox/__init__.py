@@ -16,6 +16,7 @@ from typing import Any
 from lab import pki, podman
 from lab.daemon import Daemon
 from lab.guest import image
+from lab.guest.disk import Disk
 from lab.proxmox.room import RUN_DIR, Room
 from lab.state import LabError, LabState, Row, say, write_private
 
@@ -82,8 +83,11 @@ def down(state: LabState) -> None:
         say(f"removed {len(guests)} guest(s): {', '.join(guest['Names'][0] for guest in guests)}")
     room = Room(state)
     disks = state.dir / "proxmox" / "disks"
-    for vmid in {int(path.name) for base in (disks, RUN_DIR / state.name) if base.is_dir() for path in base.iterdir()}:
-        room.disk(vmid).delete()
+    for path in [path for base in (disks, RUN_DIR / state.name) if base.is_dir() for path in base.iterdir()]:
+        if path.name.isdigit():
+            room.disk(int(path.name)).delete()
+        else:  # what a backup or a restore left that was cut off
+            Disk(path, path / "rootfs").delete()
     for directory in (RUN_DIR / state.name, RUN_DIR):
         try:
             directory.rmdir()

@@ -149,17 +149,27 @@ class Config(FakePve):  # type: ignore[misc]  # fakepve has no types
             raise PveError(400, "Parameter verification failed.", {key: _BOTH for key in both})
         if p.get("digest") and p["digest"] != vm.digest():
             raise PveError(500, "checksum mismatch (file change by other user?)")
-        self._check_lock(vm)
+        lock, skip = vm.lock, str(p.pop("skiplock", "0")) in ("1", "true", "True")
+        if skip and user != "root@pam":
+            raise PveError(400, "Parameter verification failed.", {"skiplock": "Only root may use this option."})
+        if not skip:
+            self._check_lock(vm)
         touched = [key for key in (*p, *deletes) if self._own_disk(vm, key)]
         self._check_protected(vm, touched)
         before = {key: self._own_disk(vm, key) for key in touched}
         gone = {key: vm.config[key] for key in deletes if re.fullmatch(r"unused\d+", key) and key in vm.config}
         updates, made = self._prepared(vm, user, p)
         try:
+            vm.lock = None if skip else lock
             await super()._apply_config(vm, user, updates)
         except PveError:
             self._free_all(made)
+            vm.lock = lock
             raise
+        # The lock is never pending: it holds at once, and shows in the cluster's list.
+        if "lock" in vm.pending:
+            vm.config["lock"] = vm.pending.pop("lock")
+        vm.lock = vm.config.get("lock") if "lock" in (*p, *deletes) else lock
         self._hotplug(vm, [key for key in (*p, *deletes) if _HOTPLUG.fullmatch(key)])
         self._detach(vm, before, {key for key in deletes if force})
         self._free_all(split_drive(value)[0] for value in gone.values())

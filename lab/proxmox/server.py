@@ -13,10 +13,12 @@ from typing import Any
 
 from fakepve.model import PveError, TaskError
 
+from lab.guest import disk_snapshots
 from lab.guest.container import GuestSpec
 from lab.proxmox import cloudinit, store
 from lab.proxmox.agent import Agent
 from lab.proxmox.config import Config
+from lab.proxmox.restore import Restores
 from lab.proxmox.room import REBOOTED, Room, RoomError
 from lab.proxmox.routes import NETWORKS, Routes
 from lab.proxmox.transport import Transport
@@ -26,14 +28,14 @@ from lab.state import LabError, LabState
 LOG = logging.getLogger("lab.proxmox")
 Body = Callable[[], Awaitable[Any]]
 # After these the guest is brought to the state that the task wanted.
-_POWER = {"qmstart", "qmstop", "qmshutdown", "qmreboot", "qmsuspend", "qmresume", "qmcreate", "qmrollback"}
+_POWER = {"qmstart", "qmstop", "qmshutdown", "qmreboot", "qmsuspend", "qmresume", "qmcreate", "qmrestore", "qmrollback"}
 _GIB = 1024**3
 BRIDGE = "vmbr0"
 # Seconds between two looks at all containers, besides those after an action or the end of a guest.
 _REFRESH = 15.0
 
 
-class LabPve(Transport, Config, Routes):
+class LabPve(Transport, Config, Routes, Restores):
     """One node with real guests. ``save_to``: the file that keeps its state."""
 
     def __init__(self, room: Room, host: str, port: int, save_to: Path, password: str) -> None:
@@ -86,20 +88,60 @@ class LabPve(Transport, Config, Routes):
 
     async def _whole(self, ttype: str, body: Body, vm: Any) -> Any:
         if vm is None:
-            return await body()
+            note = await body()
+            if ttype == "imgdel":
+                self.sweep()
+            return note
         if ttype == "qmclone":
             await self._copy_disk(vm)
+        snapshots = set(vm.snapshots)
         note = await body()
         if ttype == "qmclone":
             self._own_cloudinit(vm)
         elif ttype == "qmdestroy":
             await self.room.remove(vm.vmid)
+        elif ttype in ("qmsnapshot", "qmdelsnapshot", "qmrollback"):
+            await self._disk_snapshot(ttype, vm, snapshots)
         elif ttype == "qmreset" and vm.alive:
             await self.room.kill(vm.vmid)
             await self._converge(vm)
-        elif ttype in _POWER:
+        if ttype in _POWER:
             await self._converge(vm)
         return note
+
+    async def _disk_snapshot(self, ttype: str, vm: LabVm, before: set[str]) -> None:
+        """The disk's part of a snapshot, a removal of one or a rollback. The config's part is done, and is undone if this fails."""
+        if not vm.has_system:
+            return
+        disk = self.room.disk(vm.vmid)
+        self._qm_lock(vm, {"qmsnapshot": "snapshot", "qmdelsnapshot": "snapshot-delete"}.get(ttype, "rollback"))
+        try:
+            if ttype == "qmsnapshot":
+                await self._take_snapshot(vm, (set(vm.snapshots) - before).pop())
+            elif ttype == "qmdelsnapshot":
+                await asyncio.to_thread(disk_snapshots.delete, disk, (before - set(vm.snapshots)).pop())
+            else:
+                if vm.alive:
+                    await self.room.kill(vm.vmid)
+                await asyncio.to_thread(disk_snapshots.roll_back, disk, vm.config["parent"])
+        finally:
+            self._qm_lock(vm, None)
+
+    async def _take_snapshot(self, vm: LabVm, name: str) -> None:
+        freeze = vm.alive and not vm.paused
+        if freeze:
+            await self.room.pause(vm.vmid, on=True)
+        try:
+            await asyncio.to_thread(disk_snapshots.take, self.room.disk(vm.vmid), name)
+        except LabError:
+            parent = vm.snapshots.pop(name).get("parent")
+            vm.config.pop("parent", None)
+            if parent:
+                vm.config["parent"] = parent
+            raise
+        finally:
+            if freeze:
+                await self.room.pause(vm.vmid, on=False)
 
     async def _converge(self, vm: LabVm) -> None:
         """Make the guest what the VM's ``status`` was set to."""
