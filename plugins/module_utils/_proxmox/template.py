@@ -173,9 +173,7 @@ def apply_template(session: Session, plan: TemplatePlan) -> Guest | None:
     guest = _make(session, plan) if plan.action == "create" else plan.guest
     if guest is None:
         return None
-    if plan.action == "create":
-        _grow(session, guest, plan.desired)
-    elif plan.config.writes:
+    if plan.action != "create" and plan.config.writes:
         _configure(session, guest, plan.desired)
     if plan.action in ("create", "convert"):
         session.wait(client.post(f"{guest.path}/template"), f"Making {title(guest)} a template")
@@ -204,14 +202,6 @@ def _make(session: Session, plan: TemplatePlan) -> Guest:
     if outcome.error or outcome.vmid is None:
         raise outcome.error or PlatformError(f"The guest {plan.name} was not made.")
     return Guest(outcome.vmid, plan.name, plan.node, "qemu", "stopped", False, frozenset(), plan.desired.pool, None)
-
-
-def _grow(session: Session, guest: Guest, desired: Desired) -> None:
-    """Grow disks that were imported to the size that is declared."""
-    values = GuestConfig({}, {}).with_digest_of(session.client.get(f"{guest.path}/config")).values
-    disks = {key: want for key, want in desired.config.items() if isinstance(want, Disk)}
-    for resize in plan_config(dataclasses.replace(desired, config=disks), values).resizes:
-        session.wait(session.client.put(f"{guest.path}/resize", disk=resize.disk, size=str(resize.after)), f"Growing {resize.disk} of {title(guest)}")
 
 
 def _configure(session: Session, guest: Guest, desired: Desired) -> None:

@@ -24,13 +24,13 @@ def test_is_made_of_an_image_that_the_node_fetches(wire: Wire) -> None:
     wire.expect(*reads)
     predicted = run(check=True, **NEW)
     fetched, path = upid("download", 0), "nodes/pve1/qemu/100"
-    wire.expect(*reads, resources(), get("cluster/nextid", "100"))
+    wire.expect(*reads, get("cluster/nextid", "100"), resources(guest(100, "new")))
     wire.expect(post("nodes/pve1/storage/local/download-url", fetched, params={
         "content": "import", "filename": "debian-12.qcow2", "url": URL, "checksum": "ab" * 32, "checksum-algorithm": "sha256"}), task("download", 0))
     made = {"vmid": 100, "name": "new", "memory": 1024, "scsi0": "local-lvm:0,import-from=local:import/debian-12.qcow2"}
     wire.expect(post("nodes/pve1/qemu", upid("qmcreate", 100), params=made), task("qmcreate", 100))
     wire.expect(get(f"{path}/config", {"memory": "1024", "scsi0": "local-lvm:vm-100-disk-0,size=2G", "digest": "0" * 40}))
-    wire.expect(Exchange("PUT", f"{path}/resize", params={"disk": "scsi0", "size": 8 * 2**30}, data=upid("resize", 100)), task("resize", 100))
+    wire.expect(Exchange("PUT", f"{path}/resize", params={"disk": "scsi0", "size": "8G"}, data=upid("resize", 100)), task("resize", 100))
     wire.expect(post(f"{path}/template", upid("qmtemplate", 100)), task("qmtemplate", 100))
     found = run(**NEW)
     assert found["diff"] == predicted["diff"] and found["template"] == {"name": "new", "vmid": 100, "node": "pve1"}
