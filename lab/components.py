@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from lab import keys, kms, nas, network, pki, proxmox, s3
+from lab import keys, kms, limits, nas, network, pki, proxmox, s3
 from lab.guest import image
 from lab.state import LabError, LabState, Row
 
@@ -44,6 +44,7 @@ class Component:
 
 
 COMPONENTS = (
+    Component("limits", limits, "1 s"),
     Component("network", network, "1 s"),
     Component("pki", pki, "1 s"),
     Component("keys", keys, "1 s"),

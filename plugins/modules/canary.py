@@ -242,7 +242,15 @@ import typing as t
 
 from ansible_collections.resilient.platform.plugins.module_utils._argspec import ArgumentSpec
 from ansible_collections.resilient.platform.plugins.module_utils._errors import PlatformError, Refused
-from ansible_collections.resilient.platform.plugins.module_utils._evidence import canary, canary_read, canary_shared, canary_write, destinations, records, stores
+from ansible_collections.resilient.platform.plugins.module_utils._evidence import (
+    canary,
+    canary_read,
+    canary_shared,
+    canary_write,
+    destinations,
+    records,
+    stores,
+)
 from ansible_collections.resilient.platform.plugins.module_utils._evidence.argspec import destinations_spec, run_module
 from ansible_collections.resilient.platform.plugins.module_utils._evidence.canonical import parse_time
 

@@ -27,7 +27,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[t.Any]]) -> str:
 
 def median(measure: Callable[[], float], repeat: int) -> float:
     """Return the median of *repeat* measurements."""
-    return statistics.median(measure() for _ in range(repeat))
+    return statistics.median(measure() for attempt in range(repeat))
 
 
 def where_collections_are() -> str:

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Peak memory of one lab and of what runs against it: sampled every few seconds until the time is over or the lab is gone.
 
     python tests/bench/memory.py LAB [--every 5] [--seconds 900]

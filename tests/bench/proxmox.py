@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """proxmox_fleet beside community.proxmox's proxmox_kvm in a loop, on the same fakepve, in the same run.
 
     python tests/bench/proxmox.py [--guests 20,50] [--latency 0,0.05] [--scenario noop,drift,provision] [--repeat 3] [--json FILE]

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """vault_raft_snapshot_verify beside sha256sum and gzip -t on the same file: time, processor time and peak memory.
 
     python tests/bench/verify.py [--megabytes 64,512] [--entry-bytes 4096] [--repeat 3] [--directory DIR] [--json FILE]
@@ -116,7 +115,7 @@ def verify(path: pathlib.Path, digest: str) -> list[str]:
 
 def best(argv: list[str], wanted: str, repeat: int) -> Cost:
     """Return the fastest of *repeat* runs: what else the machine does can only slow one down."""
-    return min((cost(argv, wanted) for _ in range(repeat)), key=lambda found: found.seconds)
+    return min((cost(argv, wanted) for attempt in range(repeat)), key=lambda found: found.seconds)
 
 
 def main() -> None:

@@ -18,7 +18,6 @@ from ansible_collections.resilient.platform.plugins.module_utils._diff import Di
 from ansible_collections.resilient.platform.plugins.module_utils._errors import ApiError, ConnectionFailed, PlatformError, Refused
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox import properties as props
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.census import hidden_guests, read_named
-from ansible_collections.resilient.platform.plugins.module_utils._proxmox.census import read_cluster as read_cluster
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.client import ProxmoxClient
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.desired import Desired
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.errors import Locked

@@ -25,7 +25,15 @@ from lab.state import LabState
 pytestmark = pytest.mark.lab
 PORT = 8200
 _LISTEN = f"import socket\nserver = socket.create_server(('', {PORT}))\nwhile True:\n    server.accept()[0].close()\n"
-_CONNECT = "import socket, sys\ntry:\n    socket.create_connection((sys.argv[1], int(sys.argv[2])), 3)\nexcept OSError as exc:\n    print(exc)\nelse:\n    print('open')\n"
+_CONNECT = """
+import socket, sys
+try:
+    socket.create_connection((sys.argv[1], int(sys.argv[2])), 3)
+except OSError as exc:
+    print(exc)
+else:
+    print('open')
+"""
 
 
 @dataclass
@@ -113,7 +121,11 @@ def test_platform_does_not_reach_the_isolated_guest(guests: tuple[Guest, Guest])
 
 def test_isolated_guest_reaches_the_services_on_the_machine(state: LabState, guests: tuple[Guest, Guest]) -> None:
     with socket.create_server((state.address, 0)) as server:
-        threading.Thread(target=lambda: server.accept()[0].close(), daemon=True).start()
+
+        def answer_once() -> None:
+            server.accept()[0].close()
+
+        threading.Thread(target=answer_once, daemon=True).start()
         assert guests[1].connect(state.address, server.getsockname()[1]) == "open"
 
 

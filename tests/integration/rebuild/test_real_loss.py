@@ -71,7 +71,9 @@ class Platform:
         for guest in node.qemu.get():
             if guest["name"] not in names:
                 continue
-            for upid in (lambda vmid: (node.qemu(vmid).status.stop.post(), node.qemu(vmid).delete()))(guest["vmid"]):
+            vm = node.qemu(guest["vmid"])
+            for step in (vm.status.stop.post, vm.delete):
+                upid = step()
                 while node.tasks(upid).status.get()["status"] == "running":
                     time.sleep(0.2)
 
@@ -107,7 +109,7 @@ def changed_hosts(output: str) -> dict[str, int]:
 
 
 def test_everything_is_lost_with_the_controller_s_evidence(platform: Platform) -> None:
-    manifest = [point for point in platform.report("backup")["recovery_points"]]
+    manifest = platform.report("backup")["recovery_points"]
     assert all(point["newest_canary"]["series"] == "lab" and point["newest_canary"]["sequence"] >= 1 for point in manifest)
     platform.play("resilient.platform.canaries")  # in no backup: these are lost
     platform.destroy(*GUESTS)

@@ -89,4 +89,4 @@ def test_every_component_of_the_lab_is_complete() -> None:
     for component in components.COMPONENTS:
         for name in ("up", "down", "status"):
             assert callable(getattr(component.module, name)), f"{component.name}.{name}"
-    assert [c.name for c in components.COMPONENTS] == ["network", "pki", "keys", "image", "proxmox", "s3", "kms", "nas"]
+    assert [c.name for c in components.COMPONENTS] == ["limits", "network", "pki", "keys", "image", "proxmox", "s3", "kms", "nas"]

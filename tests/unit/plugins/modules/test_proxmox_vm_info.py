@@ -70,7 +70,8 @@ def test_best_host_key_is_read_without_its_comment(wire: Wire) -> None:
 
 
 def test_agent_that_hiccups_does_not_make_the_next_type_the_best(wire: Wire) -> None:
-    wire.expect(resources(FOUND[1]), get(f"{Q}/agent/file-read", status=500, reason="Agent error: cannot run", params={"file": "/etc/ssh/ssh_host_ed25519_key.pub"}))
+    key = {"file": "/etc/ssh/ssh_host_ed25519_key.pub"}
+    wire.expect(resources(FOUND[1]), get(f"{Q}/agent/file-read", status=500, reason="Agent error: cannot run", params=key))
     assert vms(ssh_host_keys=True)[0]["ssh_host_keys"] == []
 
 

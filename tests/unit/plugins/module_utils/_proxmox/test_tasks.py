@@ -128,7 +128,8 @@ class Scripted:
 
 
 def test_task_outlives_a_connection_that_breaks_while_it_runs() -> None:
-    client = Scripted({"status": "running"}, ConnectionFailed("No answer"), ConnectionFailed("No answer", status=596), {"status": "stopped", "exitstatus": "OK"})
+    lost = ConnectionFailed("No answer"), ConnectionFailed("No answer", status=596)
+    client = Scripted({"status": "running"}, *lost, {"status": "stopped", "exitstatus": "OK"})
     poller = TaskPoller(t.cast(t.Any, client), sleep=lambda _seconds: None)
     assert poller.wait(upid("qmclone", 9000), what="Cloning", deadline=time.monotonic() + 10) == "OK"
     assert len(client.asked) == 4
