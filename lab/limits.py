@@ -34,4 +34,4 @@ def down(_state: LabState) -> None:
 def status(_state: LabState) -> list[Row]:
     """Whether the limit is high enough."""
     found = int(_INSTANCES.read_text(encoding="ascii"))
-    return [Row("limits", "up" if found >= _NEEDED else "low", f"fs.inotify.max_user_instances {found}, {_NEEDED} needed")]
+    return [Row("limits", "up" if found >= _NEEDED else "broken", f"fs.inotify.max_user_instances {found}, {_NEEDED} needed")]

@@ -35,4 +35,4 @@ def test_a_machine_that_refuses_is_named_before_guests_hang(limit: pathlib.Path,
 
 def test_status_tells_when_it_is_too_low(limit: pathlib.Path) -> None:
     limit.write_text("128\n")
-    assert limits.status(LabState.open("unit"))[0].state == "low"
+    assert limits.status(LabState.open("unit"))[0].state == "broken"
