@@ -126,6 +126,24 @@ options:
       storage:
         description: Storage of a new cloud-init drive. Default is that of the first disk.
         type: str
+      password:
+        description: Password of that user. The server keeps it hashed, so it is compared by presence only.
+        type: str
+      update_password:
+        description: V(always) writes the password at every run. V(on_create) writes it when the guest is made, or has none.
+        type: str
+        choices: [on_create, always]
+        default: on_create
+      custom:
+        description: Files that replace the generated ones, as C(cicustom) has it, such as V(user=local:snippets/user.yml).
+        type: str
+      type:
+        description: Format of the drive.
+        type: str
+        choices: [configdrive2, nocloud, opennebula]
+      upgrade:
+        description: Whether packages are upgraded at the first start.
+        type: bool
   tags:
     description: Tags; exactly these.
     type: list
@@ -145,6 +163,10 @@ options:
   options:
     description: Any other key of the configuration, such as V(scsihw), V(serial0) or V(ostype), as C(qm.conf) has it.
     type: dict
+  remove:
+    description: Keys of the configuration that may not be there, such as V(net1) or V(description).
+    type: list
+    elements: str
   wait_timeout:
     description: Seconds for everything, the download included.
     type: int
@@ -225,7 +247,7 @@ def argument_spec() -> ArgumentSpec:
         "checksum_algorithm": {"type": "str", "default": "sha256", "choices": ["md5", "sha1", "sha224", "sha256", "sha384", "sha512"]},
         "validate_certs": {"type": "bool", "default": True},
     }
-    guest = {key: spec for key, spec in argspec.guest_options().items() if key not in ("state", "clone_from", "full_clone")}
+    guest = {key: spec for key, spec in argspec.guest_options().items() if key not in ("state", "clone_from", "full_clone", "reboot")}
     own = ArgumentSpec(
         {
             **guest,

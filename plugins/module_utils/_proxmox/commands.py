@@ -62,8 +62,7 @@ def run_in_guest(
 
     left()
     pid = int(client.post(f"{path}/agent/exec", command=list(argv))["pid"])
-    answer = Waiter(left(), INTERVAL, clock, sleep).until(lambda: look(pid), lambda found: found is not None, what=what)
-    assert answer is not None
+    answer = Waiter(left(), INTERVAL, clock, sleep).until(lambda: look(pid), lambda found: found is not None, what=what) or {}
     signal = answer.get("signal")
     status = 128 + int(signal) if signal else int(answer.get("exitcode") or 0)
     return CommandResult(status, str(answer.get("out-data") or ""), str(answer.get("err-data") or ""))

@@ -84,7 +84,7 @@ class Target:
         """Return a device that reaches nobody: its link is down, or its bridge is the isolated one."""
         parts = [part.partition("=") for part in value.split(",") if part]
         kept: list[str] = []
-        for key, _, given in parts:
+        for key, _sign, given in parts:
             if key == "link_down" or (key == "hwaddr" and self.unique) or (key == "tag" and self.network == "isolated"):
                 continue
             if key == "bridge":

@@ -205,7 +205,8 @@ def _overwritten(cluster: Cluster, params: Params) -> Guest | None:
         raise Refused(f"{title(held)} has the id {params['vmid']} already; it is not overwritten.", hint="Leave vmid out, or give a free one.")
     if params["confirm"] != held.name:
         raise Refused(
-            f"{title(held)} would be overwritten, and confirm is {params['confirm']!r}.", hint=f"All its data is lost. Set confirm: {held.name} if that is meant."
+            f"{title(held)} would be overwritten, and confirm is {params['confirm']!r}.",
+            hint=f"All its data is lost. Set confirm: {held.name} if that is meant.",
         )
     if held.status != "stopped":
         raise Refused(f"{title(held)} runs, and would be overwritten.", hint="Stop it first.")

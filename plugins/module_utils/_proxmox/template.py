@@ -196,7 +196,8 @@ def _fetch(session: Session, node: str, image: Image) -> None:
 
 
 def _make(session: Session, plan: TemplatePlan) -> Guest:
-    assert plan.made is not None
+    if plan.made is None:
+        raise PlatformError(f"There is no plan to make the guest {plan.name}.")
     applier = Applier(session.client, timeout=session.timeout, clock=session.clock, sleep=session.sleep)
     outcome = applier.run(plan.made.guests, threads=1, cluster=plan.made.cluster)[0]
     if outcome.error or outcome.vmid is None:

@@ -80,6 +80,9 @@ def test_disaster_recovery_from_a_snapshot_alone(fleet: Fleet, kms: Kms, tmp_pat
     login = json.loads(credentials.read_text(encoding="utf-8"))
     backup = {"token": "", "auth_method": "approle", "role_id": login["role_id"], "secret_id": login["secret_id"]}
     path = tmp_path / "cluster.snap"
+    # A standby answers a login from its own copy: it has to have what came before this.
+    vault.put("after-the-role", "written")
+    wait_for(lambda: vault.value("after-the-role", at=nodes[1]) == "written", "the standby to have the role")
     predicted = vault.run("vault_raft_snapshot", check=True, at=nodes[1], dest=str(path), **backup)
     assert not path.exists()
     done = vault.run("vault_raft_snapshot", at=nodes[1], dest=str(path), **backup)

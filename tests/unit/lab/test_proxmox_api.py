@@ -15,6 +15,7 @@ from helpers.lab_pve import QEMU, Api, api
 from lab.proxmox import store
 from lab.proxmox.room import Room
 from lab.proxmox.server import LabPve
+from lab.state import LabState
 
 __all__ = ["api"]
 

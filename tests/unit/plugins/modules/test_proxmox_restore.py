@@ -237,7 +237,8 @@ def test_overwriting_needs_its_name_and_a_guest_that_is_off(wire: Wire) -> None:
         wire.expect(*planning(lines=(line,))[:3])
         with pytest.raises(ModuleFailed, match=message):
             run(**base, **args)
-    wire.expect(*planning(lines=(off,))[:3], post("nodes/pve1/qemu", RESTORE, params={"vmid": 101, "archive": VOLID, "name": "web", "force": 1}), ended(RESTORE))
+    over = {"vmid": 101, "archive": VOLID, "name": "web", "force": 1}
+    wire.expect(*planning(lines=(off,))[:3], post("nodes/pve1/qemu", RESTORE, params=over), ended(RESTORE))
     assert run(**base, force=True, confirm="web")["diff"]["before"] == {"guest 101": "web as it was"}
 
 
