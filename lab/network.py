@@ -38,7 +38,8 @@ def _taken() -> list[ipaddress.IPv4Network]:
     """Return what this machine routes and what podman's networks hold, running or not."""
     found = [route["dst"] for route in json.loads(_ip("-json", "-4", "route", "show", "table", "all") or "[]") if "dst" in route]
     names = podman.run("network", "ls", "--format", "{{.Name}}").stdout.split()
-    for network in json.loads(podman.run("network", "inspect", *names).stdout) if names else []:
+    # One by one: another lab may remove its network between the list and the look.
+    for network in filter(None, map(_inspect, names)):
         found += [subnet["subnet"] for subnet in network.get("subnets") or []]
     networks = []
     for text in found:
