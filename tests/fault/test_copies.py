@@ -82,7 +82,8 @@ def test_manifest_whose_content_was_changed_stops_the_rebuild(runner: Runner, co
 
 
 def test_no_manifest_anywhere_stops_the_rebuild(runner: Runner, copies: Copies) -> None:
-    copies.put(copies.manifest_key, None, nas=True)
+    for key in [key for key in copies.offsite if "/manifests/" in key]:
+        copies.put(key, None, nas=True)
     said = refused(runner).said
     assert "There is no manifest of 'lab' at the off-site destinations. Nothing was changed." in said
 

@@ -27,9 +27,10 @@ _MARKS: dict[str, tuple[tuple[str, str], tuple[str, str], float]] = {
     "canaries": (("vault", "step_finished"), ("backup", "step_started"), 4),
     "backup": (("backup", "step_started"), ("backup_verify", "step_finished"), 22),
     "disaster": (("disaster", "step_started"), ("disaster", "step_finished"), 16),
-    "rebuild": (("rebuild_plan", "step_started"), ("run", "run_finished"), 120),
+    # It ends with its proof: after a run that is finished the same command begins another one.
+    "rebuild": (("rebuild_plan", "step_started"), ("prove", "canaries"), 120),
     # Not one of the steps: everything is back, and nothing is proven.
-    "proof": (("rebuild_vault", "step_finished"), ("run", "run_finished"), 0),
+    "proof": (("rebuild_vault", "step_finished"), ("prove", "canaries"), 0),
 }
 _ATTEMPT_SECONDS = 2400
 
