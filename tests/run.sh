@@ -116,9 +116,9 @@ passed=0
 failed=0
 ledger=
 case ${1:-fast} in
-  fast) stages=(lint units sanity build servers lab scenarios) ;;
+  fast) stages=(lint units sanity build servers lab fault scenarios) ;;
   all)
-    stages=(lint units sanity build servers lab scenarios docs)
+    stages=(lint units sanity build servers lab fault scenarios docs)
     export RESILIENT_LONG_TESTS=1
     # The ledger belongs to one state of the tree: another commit starts anew.
     ledger=$cache/test-all-$(git rev-parse --short HEAD)-$(git diff HEAD | sha256sum | cut -c1-8)
