@@ -21,6 +21,8 @@ ANSIBLE_COLLECTIONS_PATH=$(lab/collections_path.sh)
 export ANSIBLE_COLLECTIONS_PATH
 collection=$ANSIBLE_COLLECTIONS_PATH/ansible_collections/resilient/platform
 export RESILIENT_LAB=${RESILIENT_LAB:-test}
+# The tests log in far more often than a site does; those of the NASes' limit start NASes of their own.
+export RESILIENT_LAB_NAS_RATE_LIMIT=${RESILIENT_LAB_NAS_RATE_LIMIT:-400}
 
 stage_lint() {
   local rc=0

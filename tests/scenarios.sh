@@ -11,6 +11,7 @@ all=(vm_provision guest_backup storage preflight evidence vault_cluster vault_ba
 fixed=(vm_provision storage preflight evidence)
 : "${RESILIENT_LAB:?is the name of the lab to use, which is removed afterwards}"
 ledger=${RESILIENT_TEST_LEDGER:-/dev/null}
+export RESILIENT_LAB_NAS_RATE_LIMIT=${RESILIENT_LAB_NAS_RATE_LIMIT:-400} # as in tests/run.sh
 
 if [ $# -gt 0 ]; then
   scenarios=("$@")
