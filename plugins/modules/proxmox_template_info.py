@@ -100,8 +100,8 @@ def main() -> None:
     try:
         client = ProxmoxClient(argspec.connection_from(module.params))
         cluster = read_cluster(client)
-        templates = (one for one in cluster.guests if one.template and one.kind == "qemu")
-        found = sorted((one for one in templates if names is None or one.name in names), key=lambda one: one.vmid)
+        offered = (one for one in cluster.guests if one.template and one.kind == "qemu")
+        found = sorted((one for one in offered if names is None or one.name in names), key=lambda one: one.vmid)
         templates = []
         for one in found:
             line = {"name": one.name, "vmid": one.vmid, "node": one.node, "tags": sorted(one.tags), "config": read_config(client, one)["config"]}
