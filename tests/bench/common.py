@@ -1,15 +1,14 @@
-"""What the benchmarks share: a table, a median, and a line that says on what machine the figures were taken."""
+"""What the benchmarks share: a table, and a line that says on what machine the figures were taken."""
 
 from __future__ import annotations
 
 import os
 import pathlib
 import platform
-import statistics
 import subprocess
 import sys
 import typing as t
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -23,11 +22,6 @@ def table(header: Sequence[str], rows: Sequence[Sequence[t.Any]]) -> str:
     """Return a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
-
-
-def median(measure: Callable[[], float], repeat: int) -> float:
-    """Return the median of *repeat* measurements."""
-    return statistics.median(measure() for attempt in range(repeat))
 
 
 def where_collections_are() -> str:
