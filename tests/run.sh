@@ -9,8 +9,8 @@
 #   fault     a drill killed and resumed, then damaged copies and canaries and a search for secrets, on a lab of its own
 #   scenarios Molecule on the lab
 #   docs      reference documentation
-# `fast` = all of these but docs and the long tests; `all` = everything, remembering finished stages (in servers and lab: test files,
-# in scenarios: scenarios) until one pass is complete.
+# `fast` = all of these but docs and the long tests, two stages at a time (RESILIENT_TEST_LANES=1: one after the other);
+# `all` = everything, remembering finished stages (in servers and lab: test files, in scenarios: scenarios) until one pass is complete.
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 cd "$here" || exit 2
@@ -100,7 +100,8 @@ stage_fault() {
   return $rc
 }
 
-stage_scenarios() { RESILIENT_TEST_LEDGER=$ledger tests/scenarios.sh; }
+# A lab of its own, which is removed before and after.
+stage_scenarios() { RESILIENT_LAB=${RESILIENT_LAB:0:14}-mol RESILIENT_TEST_LEDGER=$ledger tests/scenarios.sh; }
 
 stage_docs() {
   local out=$here/build/docs
@@ -109,16 +110,16 @@ stage_docs() {
   antsibull-docs sphinx-init --use-current --squash-hierarchy --lenient --dest-dir "$out" resilient.platform
 }
 
-finish() {
-  printf '\n%s passed, %s failed\n' "$passed" "$failed"
-  [ "$failed" -eq 0 ]
-}
-
 passed=0
 failed=0
 ledger=
+lanes=1
 case ${1:-fast} in
-  fast) stages=(lint units sanity build servers lab fault scenarios) ;;
+  fast)
+    lanes=2
+    # The longest first: what is short fills the gap at the end.
+    stages=(fault lab scenarios servers sanity units lint build)
+    ;;
   all)
     stages=(lint units sanity build servers lab fault scenarios docs)
     export RESILIENT_LONG_TESTS=1
@@ -127,23 +128,85 @@ case ${1:-fast} in
     ;;
   *) stages=("$@") ;;
 esac
+lanes=${RESILIENT_TEST_LANES:-$lanes}
 for stage in "${stages[@]}"; do
   declare -F "stage_$stage" >/dev/null || { echo "Unknown stage '$stage': see the head of tests/run.sh."; exit 2; }
+done
+
+# Says how a stage ended; $2 is its exit status, $3 its seconds.
+ended() {
+  if [ "$2" -eq 0 ]; then
+    passed=$((passed + 1))
+    [ -z "$ledger" ] || echo "$1" >>"$ledger"
+    echo "=== $1 passed in $3 s"
+  else
+    failed=$((failed + 1))
+    echo "=== $1 FAILED after $3 s"
+  fi
+}
+
+in_turn() {
+  local stage began
+  for stage in "$@"; do
+    printf '\n=== %s\n' "$stage"
+    began=$SECONDS
+    "stage_$stage"
+    ended "$stage" $? $((SECONDS - began))
+  done
+}
+
+# Two stages at a time, each line with its stage's name before it. Most stages use one processor and wait for much else.
+side_by_side() {
+  local waiting=("$@") logs=$here/build/test-logs stage pid status
+  local -A stage_of=() began=()
+  mkdir -p "$logs"
+  # A group of processes for each stage, so that Ctrl-C ends all of it.
+  set -m
+  # shellcheck disable=SC2317  # called by trap
+  stop() {
+    trap '' INT TERM
+    for pid in "${!stage_of[@]}"; do kill -TERM -- "-$pid" 2>/dev/null; done
+    echo "Stopped; labs may still be up: lab/run.sh --name NAME down."
+    exit 130
+  }
+  trap stop INT TERM
+  while [ ${#waiting[@]} -gt 0 ] || [ ${#stage_of[@]} -gt 0 ]; do
+    while [ ${#waiting[@]} -gt 0 ] && [ ${#stage_of[@]} -lt "$lanes" ]; do
+      stage=${waiting[0]}
+      waiting=("${waiting[@]:1}")
+      echo "=== $stage begins"
+      (
+        "stage_$stage" 2>&1 </dev/null | tee "$logs/$stage.log" | sed -u "s/^/$(printf '%-10s' "$stage")| /"
+        exit "${PIPESTATUS[0]}"
+      ) &
+      stage_of[$!]=$stage
+      began[$!]=$SECONDS
+    done
+    wait -n -p pid "${!stage_of[@]}"
+    status=$?
+    stage=${stage_of[$pid]}
+    ended "$stage" "$status" $((SECONDS - began[$pid]))
+    [ "$status" -eq 0 ] || { echo "=== the end of build/test-logs/$stage.log:"; tail -n 80 "$logs/$stage.log"; }
+    unset "stage_of[$pid]" "began[$pid]"
+  done
+  trap - INT TERM
+  set +m
+}
+
+left=()
+for stage in "${stages[@]}"; do
   if [ -n "$ledger" ] && grep -qx "$stage" "$ledger" 2>/dev/null; then
     echo "=== $stage: passed before in this tree"
     passed=$((passed + 1))
-    continue
-  fi
-  printf '\n=== %s\n' "$stage"
-  began=$SECONDS
-  if "stage_$stage"; then
-    passed=$((passed + 1))
-    [ -z "$ledger" ] || echo "$stage" >>"$ledger"
-    echo "=== $stage passed in $((SECONDS - began)) s"
   else
-    failed=$((failed + 1))
-    echo "=== $stage FAILED after $((SECONDS - began)) s"
+    left+=("$stage")
   fi
 done
+if [ "$lanes" -gt 1 ] && [ ${#left[@]} -gt 1 ]; then
+  side_by_side "${left[@]}"
+else
+  in_turn "${left[@]}"
+fi
 [ -z "$ledger" ] || [ "$failed" -ne 0 ] || rm -f "$ledger"
-finish
+printf '\n%s passed, %s failed\n' "$passed" "$failed"
+[ "$failed" -eq 0 ]
