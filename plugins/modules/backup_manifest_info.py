@@ -11,7 +11,8 @@ short_description: Find the newest manifest at the destinations
 version_added: 0.1.0
 description:
   - Reads the manifests at the destinations, checks the signature of the newest and that it follows the one before, and returns it.
-  - An older manifest is never taken because the newest cannot be trusted; the module fails and says which one it is.
+  - An older manifest is never taken because the newest cannot be trusted; the module fails and says which one it is. If another destination
+    holds the same manifest intact, or a newer one, that is a warning and the good one is returned.
   - A destination that cannot be asked is a warning as long as another one answers.
 author:
   - resilient.platform contributors (@resilient-platform)
@@ -84,6 +85,10 @@ unreachable:
   description: What went wrong at destinations that could not be asked, by name.
   returned: success
   type: dict
+untrusted:
+  description: What is wrong with the manifest at destinations whose copy cannot be trusted while another one's can, by name.
+  returned: success
+  type: dict
 """
 
 import typing as t
@@ -123,12 +128,15 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
             raise NotFound(f"No destination holds the manifest {params['sequence']} of {environment}.", hint="Leave sequence out for the newest.")
     for name, problem in chain.unreachable.items():
         module.warn(f"The destination {name} was not asked for manifests: {problem}")
+    for name, problem in chain.untrusted.items():
+        module.warn(f"The manifest at the destination {name} was not used, {', '.join(chain.at)} has it intact: {problem}")
     return {
         "changed": False,
         "exists": chain.newest is not None,
         "manifest": chain.newest.as_result() if chain.newest else None,
         "found_at": chain.at,
         "unreachable": chain.unreachable,
+        "untrusted": chain.untrusted,
     }
 
 

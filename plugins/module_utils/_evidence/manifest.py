@@ -163,11 +163,13 @@ class Chain:
         newest: The newest manifest.
         at: Names of the destinations that hold it.
         unreachable: What went wrong at destinations that could not be asked.
+        untrusted: What is wrong with a manifest at a destination while another destination has that one, or a newer one, intact.
     """
 
     newest: Found | None = None
     at: list[str] = dataclasses.field(default_factory=list)
     unreachable: dict[str, str] = dataclasses.field(default_factory=dict)
+    untrusted: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def sequences(destination: Destination, environment: str) -> list[int]:
@@ -200,19 +202,21 @@ def _check_link(destination: Destination, numbers: t.Sequence[int], newest: Foun
 def find_newest(destinations: t.Sequence[Destination], environment: str, key: Ed25519PublicKey, *, need_all: bool) -> Chain:
     """Return the newest manifest over all *destinations*.
 
-    An older one is never taken because the newest cannot be trusted: that would make a rollback as easy as damage.
+    An older one is never taken because the newest cannot be trusted: that would make a rollback as easy as damage. An intact copy of the same
+    one, or a newer one, at another destination is.
 
     Args:
         destinations: Where to look.
         environment: Name of the platform.
         key: Public half of the signing key.
-        need_all: Whether a destination that cannot be asked is an error; else one that answers is enough.
+        need_all: Whether a destination that cannot be asked or trusted is an error; else one that can is enough.
 
     Raises:
         ManifestWrong, SignatureWrong: names the manifest that cannot be trusted.
         ConnectionFailed: no destination could be asked.
     """
     chain = Chain()
+    wrong: list[tuple[int, str, PlatformError]] = []
     for destination in destinations:
         try:
             numbers = sequences(destination, environment)
@@ -223,9 +227,19 @@ def find_newest(destinations: t.Sequence[Destination], environment: str, key: Ed
             continue
         if not numbers:
             continue
-        found = load(destination, environment, numbers[-1], key)
-        _check_link(destination, numbers, found, environment, key)
+        try:
+            found = load(destination, environment, numbers[-1], key)
+            _check_link(destination, numbers, found, environment, key)
+        except (ManifestWrong, signing.SignatureWrong) as exc:
+            if need_all:
+                raise
+            wrong.append((numbers[-1], destination.name, exc))
+            continue
         _take(chain, found)
+    for number, name, problem in wrong:
+        if chain.newest is None or chain.newest.manifest["sequence"] < number:
+            raise problem
+        chain.untrusted[name] = problem.message
     if destinations and len(chain.unreachable) == len(destinations):
         raise ConnectionFailed(f"No destination could be asked for manifests: {'; '.join(chain.unreachable.values())}", hint="Bring one of them back.")
     return chain

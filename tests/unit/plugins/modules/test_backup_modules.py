@@ -126,7 +126,7 @@ def manifests(tmp_path: pathlib.Path) -> Manifests:
 
 
 def test_nothing_is_there_at_first(manifests: Manifests) -> None:
-    assert manifests.newest() == {"changed": False, "exists": False, "manifest": None, "found_at": [], "unreachable": {}}
+    assert manifests.newest() == {"changed": False, "exists": False, "manifest": None, "found_at": [], "unreachable": {}, "untrusted": {}}
 
 
 def test_manifest_is_written_everywhere_and_read_back(manifests: Manifests, tmp_path: pathlib.Path) -> None:
@@ -166,14 +166,24 @@ def test_next_run_follows_the_one_before(manifests: Manifests) -> None:
         manifests.newest(sequence=9)
 
 
-def test_manifest_that_cannot_be_trusted_stops_both_and_is_named(manifests: Manifests) -> None:
+def test_manifest_that_cannot_be_trusted_stops_the_writer_and_is_named(manifests: Manifests) -> None:
     manifests.write()
     manifests.path(1, 1).write_bytes(manifests.path(1, 1).read_bytes()[:50])
-    for call in (lambda: manifests.write(run_id="r2"), manifests.newest):
-        with pytest.raises(ModuleFailed, match="'nas'") as caught:
-            call()
-        assert caught.value.result["error"]["type"] == "SignatureWrong"
+    with pytest.raises(ModuleFailed, match="'nas'") as caught:
+        manifests.write(run_id="r2")
+    assert caught.value.result["error"]["type"] == "SignatureWrong"
     assert not manifests.path(2).exists()
+    found = manifests.newest()
+    assert found["found_at"] == ["s3"] and "truncated" in found["untrusted"]["nas"]
+
+
+def test_manifest_that_can_be_trusted_nowhere_stops_the_reader(manifests: Manifests) -> None:
+    manifests.write()
+    for place in (0, 1):
+        manifests.path(1, place).write_bytes(manifests.path(1, place).read_bytes()[:50])
+    with pytest.raises(ModuleFailed, match="'s3'") as caught:
+        manifests.newest()
+    assert caught.value.result["error"]["type"] == "SignatureWrong"
 
 
 def test_other_key_is_refused(manifests: Manifests) -> None:

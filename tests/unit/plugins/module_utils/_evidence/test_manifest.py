@@ -70,7 +70,7 @@ def test_same_manifest_at_both(site: Site) -> None:
 
 @pytest.mark.parametrize("cut", [0, 1, 100, 400])
 def test_truncated_newest_is_refused_and_not_skipped(site: Site, cut: int) -> None:
-    site.write(site.write())
+    site.write(site.write(), places=(0,))
     path = site.path(2)
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(signing.SignatureWrong, match=r"00000002.*'s3'.*truncated"):
@@ -78,11 +78,24 @@ def test_truncated_newest_is_refused_and_not_skipped(site: Site, cut: int) -> No
 
 
 def test_wrong_signature_is_refused_and_named(site: Site) -> None:
-    site.write()
+    site.write(places=(1,))
     made = manifest.make("lab", "r1", [POINT], None, utc_now())
     site.path(1, 1).write_bytes(manifest.seal(made, site.other))
     with pytest.raises(signing.SignatureWrong, match=r"signature of The manifest .*'nas'.* is wrong"):
         site.newest()
+
+
+@pytest.mark.parametrize("newer", [False, True])
+def test_intact_copy_elsewhere_is_taken_and_the_wrong_one_told(site: Site, newer: bool) -> None:
+    first = site.write()
+    site.path(1, 1).write_bytes(site.path(1, 1).read_bytes()[:100])
+    if newer:
+        site.write(first, places=(0,))
+    chain = site.newest()
+    assert chain.newest is not None and chain.newest.manifest["sequence"] == (2 if newer else 1) and chain.at == ["s3"]
+    assert list(chain.untrusted) == ["nas"] and "truncated" in chain.untrusted["nas"]
+    with pytest.raises(signing.SignatureWrong, match="'nas'"):
+        site.newest(need_all=True)
 
 
 def test_flipped_byte_is_refused(site: Site) -> None:
