@@ -37,13 +37,13 @@ class Lab:
         return ["ansible-playbook", "-i", str(ROOT / "inventories/lab"), playbook, "-e", json.dumps(extra)]
 
     @property
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
         return {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "inventories/lab/ansible.cfg"), "RESILIENT_LAB": self.state.name, "ANSIBLE_NOCOLOR": "1"}
 
     def play(self, playbook: str, timeout: float = 1500, **extra: t.Any) -> subprocess.CompletedProcess[str]:
         """Run *playbook* to its end; the output is in ``stdout``."""
         return subprocess.run(
-            self._argv(playbook, extra), env=self._environment, cwd=self.state.dir, text=True, timeout=timeout, check=False,
+            self._argv(playbook, extra), env=self.environment, cwd=self.state.dir, text=True, timeout=timeout, check=False,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )
 
@@ -51,7 +51,7 @@ class Lab:
         """Run *playbook* and SIGKILL it with all its children as soon as *reached*."""
         with log.open("w") as stream:
             process = subprocess.Popen(
-                self._argv(playbook, extra), env=self._environment, cwd=self.state.dir, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT,
+                self._argv(playbook, extra), env=self.environment, cwd=self.state.dir, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
             deadline = time.monotonic() + timeout

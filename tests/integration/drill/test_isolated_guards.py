@@ -5,6 +5,11 @@ Needs a running lab: ``RESILIENT_LAB=NAME pytest -m lab tests/integration/drill`
 
 from __future__ import annotations
 
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
 import typing as t
 
 import pytest
@@ -73,3 +78,30 @@ def test_only_guests_that_a_drill_made_are_removed(lab: Lab, request: pytest.Fix
     done = lab.play("resilient.platform.dr_drill_clean", dr_drill_confirm="lab")
     assert done.returncode == 0, done.stdout[-3000:]
     assert before - lab.guests().keys() == {made[9304][0]}
+
+
+def test_nothing_of_a_drill_at_work_is_removed(lab: Lab, request: pytest.FixtureRequest) -> None:
+    begun = subprocess.run(
+        ["ansible", "localhost", "-m", "resilient.platform.evidence_run", "-a",
+         json.dumps({"evidence_dir": str(lab.state.path("evidence")), "environment": "lab", "operation": "dr_drill_isolated"})],
+        env={**lab.environment, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    run = pathlib.Path(json.loads(begun.stdout.partition("=>")[2])["run"]["dir"])
+    request.addfinalizer(lambda: shutil.rmtree(run))
+    guest = f"lab-drill-{run.name.removeprefix('lab-dr_drill_isolated-').lower()}"
+    lab.make(9306, guest, "resilient-drill")
+    request.addfinalizer(lambda: lab.remove(9306))
+    play = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)", "ansible-playbook"])
+    request.addfinalizer(play.kill)
+    note = json.loads((run / "lock.json").read_text())
+    started = int(pathlib.Path(f"/proc/{play.pid}/stat").read_text().rpartition(")")[2].split()[19])
+    (run / "lock.json").write_text(json.dumps({**note, "pid": play.pid, "started": started}))
+
+    done = lab.play("resilient.platform.dr_drill_clean", dr_drill_confirm="lab")
+    assert done.returncode != 0 and f"process {play.pid}" in done.stdout, done.stdout[-3000:]
+    assert guest in lab.guests()
+
+    play.kill()
+    play.wait()
+    done = lab.play("resilient.platform.dr_drill_clean", dr_drill_confirm="lab")
+    assert done.returncode == 0 and guest not in lab.guests(), done.stdout[-3000:]
