@@ -18,6 +18,7 @@ from lab.guest.container import GuestSpec
 from lab.proxmox import cloudinit, store
 from lab.proxmox.agent import Agent
 from lab.proxmox.config import Config
+from lab.proxmox.jobs import BackupJobs
 from lab.proxmox.restore import Restores
 from lab.proxmox.room import REBOOTED, Room, RoomError
 from lab.proxmox.routes import NETWORKS, Routes
@@ -35,7 +36,7 @@ BRIDGE = "vmbr0"
 _REFRESH = 15.0
 
 
-class LabPve(Transport, Config, Routes, Restores):
+class LabPve(Transport, Config, Routes, Restores, BackupJobs):
     """One node with real guests. ``save_to``: the file that keeps its state."""
 
     def __init__(self, room: Room, host: str, port: int, save_to: Path, password: str) -> None:

@@ -23,6 +23,7 @@ def dump(pve: Any) -> dict[str, Any]:
         "storages": storages,
         "pools": {name: sorted(members) for name, members in pve.pools.items()},
         "pool_info": info,
+        "backup_jobs": pve.backup_jobs,
         "tasks": pve.tasklog[-_MAX_TASKS:],
     }
 
@@ -51,6 +52,7 @@ def load(pve: Any, path: Path) -> bool:
         pve.storages[name] = {**store, "files": set(store["files"])}
     pve.pools = {name: set(members) for name, members in data["pools"].items()}
     pve.pool_info = {name: {**meta, "storage": set(meta["storage"])} for name, meta in data["pool_info"].items()}
+    pve.backup_jobs = data.get("backup_jobs", {})
     for task in data["tasks"]:
         if task["status"] == "running":
             # The worker died with the API; PVE says just this about such a task.

@@ -16,6 +16,13 @@ from ansible_collections.resilient.platform.plugins.module_utils._proxmox import
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 MIGRATION = (ROOT / "docs" / "migration_proxmox_kvm.md").read_text(encoding="utf-8")
+FEATURES = (
+    "create, clone, delete, power", "idempotent update", "create or update", "check mode", "diff", "waits for a restart", "digest",
+    "smaller or other disk", "disk: resize", "disk: move", "disk: import", "cloud-init", "linked and full clone", "ids and names", "agent, an address",
+    "many guests", "bulk start", "failed task", "snapshots and rollback", "pools and tags", "SDN, firewall, ACME, ceph", "HA", "vzdump: run",
+    "vzdump: job", "vzdump: list", "restore", "restore verification", "rebuild after a disaster", "dynamic inventory", "agent connection plugin",
+    "stateful tests", "API's schema",
+)  # fmt: skip
 COMPARISON = (ROOT / "docs" / "comparison_proxmox.md").read_text(encoding="utf-8")
 
 
@@ -62,6 +69,15 @@ def test_named_test_exists(named: str) -> None:
     path, _separator, name = named.partition("::")
     tree = ast.parse((ROOT / "tests" / path).read_text(encoding="utf-8"))
     assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+def test_nothing_that_one_of_the_tools_does_is_left_out() -> None:
+    """Each has a row, and there a Y, or the name of the collection to use for it."""
+    lines = [[cell.strip() for cell in line.split("|")] for line in COMPARISON.splitlines() if line.startswith("| ")]
+    ours = {cells[1]: cells[5] for cells in lines}
+    for feature in FEATURES:
+        found = [cell for name, cell in ours.items() if feature in name]
+        assert found and all(cell.startswith(("Y", "use community.proxmox")) for cell in found), feature
 
 
 def test_every_yes_has_its_test() -> None:
