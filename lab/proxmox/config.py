@@ -170,6 +170,7 @@ class Config(FakePve):  # type: ignore[misc]  # fakepve has no types
         if "lock" in vm.pending:
             vm.config["lock"] = vm.pending.pop("lock")
         vm.lock = vm.config.get("lock") if "lock" in (*p, *deletes) else lock
+        self._forget_unchanged(vm)
         self._hotplug(vm, [key for key in (*p, *deletes) if _HOTPLUG.fullmatch(key)])
         self._detach(vm, before, {key for key in deletes if force})
         self._free_all(split_drive(value)[0] for value in gone.values())
@@ -178,6 +179,13 @@ class Config(FakePve):  # type: ignore[misc]  # fakepve has no types
     def _check_protected(self, vm: Any, keys: list[str]) -> None:
         if keys and str(vm.config.get("protection", 0)) in ("1", "True", "true"):
             raise PveError(500, f"can't remove drive '{keys[0]}' - protection mode enabled")
+
+    @staticmethod
+    def _forget_unchanged(vm: Any) -> None:
+        """What is pending and the same as what holds is not pending any more: a change was taken back before it took effect."""
+        for key, value in list(vm.pending.items()):
+            if (None if value is None else str(value)) == (str(vm.config[key]) if key in vm.config else None):
+                del vm.pending[key]
 
     @staticmethod
     def _hotplug(vm: Any, keys: list[str]) -> None:

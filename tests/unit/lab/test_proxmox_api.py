@@ -172,6 +172,16 @@ def test_nic_of_a_running_vm_is_hotplugged_and_memory_is_pending(api: Api) -> No
     assert [row for row in api("GET", f"{QEMU}/100/pending") if "pending" in row][0]["key"] == "memory"
 
 
+def test_pending_change_that_is_taken_back_is_not_pending_any_more(api: Api) -> None:
+    api.create(100, memory=512, description="kept")
+    api.pve.vm(100).status = "running"
+    api("PUT", f"{QEMU}/100/config", memory=1024)
+    api("PUT", f"{QEMU}/100/config", delete="memory")
+    assert [row for row in api("GET", f"{QEMU}/100/pending") if "delete" in row][0]["key"] == "memory"
+    api("PUT", f"{QEMU}/100/config", memory=512)
+    assert not [row for row in api("GET", f"{QEMU}/100/pending") if "pending" in row or "delete" in row]
+
+
 # ---------------------------------------------------------------------- tasks
 
 
