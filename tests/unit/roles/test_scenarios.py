@@ -46,7 +46,8 @@ def test_every_scenario_is_run() -> None:
 def test_every_action_has_its_playbook(scenario: pathlib.Path) -> None:
     for action in sequence(scenario):
         name, *playbooks = action.split()
-        for playbook in playbooks or [f"{PLAYBOOKS.get(name, name)}.yml"]:
+        # Molecule passes over an action with a playbook of its own where the scenario has none of the action's name.
+        for playbook in [*playbooks, f"{PLAYBOOKS.get(name, name)}.yml"]:
             assert (scenario / playbook).is_file(), f"{action}: {playbook}"
 
 
