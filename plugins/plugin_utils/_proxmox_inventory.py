@@ -36,6 +36,8 @@ def read_hosts(client: ProxmoxClient, *, addresses: bool, concurrency: int) -> l
             found["addresses"] = read_addresses(client, guest) if guest.kind == "qemu" and not guest.template else []
         return {f"proxmox_{key}": value for key, value in found.items()}
 
+    if not addresses:
+        return list(map(read, guests))
     with concurrent.futures.ThreadPoolExecutor(concurrency) as pool:
         return list(pool.map(read, guests))
 

@@ -16,15 +16,13 @@ import io
 import json
 import os
 import pathlib
-import re
 import subprocess
 import sys
 import tarfile
 import tempfile
-import time
 import typing as t
 
-from common import load_collection, machine, table
+from common import best, load_collection, machine, table
 
 CHILD = """
 import json, sys
@@ -35,15 +33,6 @@ from helpers.modules import run_module
 from ansible_collections.resilient.platform.plugins.modules import vault_raft_snapshot_verify as module
 print(run_module(module.main, json.loads(sys.argv[2]))["verdict"])
 """
-
-
-@dataclasses.dataclass(frozen=True)
-class Cost:
-    """Wall clock and processor time in seconds, peak resident memory in MiB."""
-
-    seconds: float
-    cpu: float
-    memory: float
 
 
 def make(path: pathlib.Path, size: int, entry_bytes: int) -> str:
@@ -80,42 +69,9 @@ def make(path: pathlib.Path, size: int, entry_bytes: int) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def peak(pid: int) -> float:
-    """Return the peak resident memory so far of a process that has not been waited for, in MiB; 0 when it is over."""
-    # Not ru_maxrss: that begins with the memory of whoever forked.
-    found = re.search(r"^VmHWM:\s+(\d+) kB", pathlib.Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-    return int(found[1]) / 1024 if found else 0.0
-
-
-def cost(argv: list[str], wanted: str = "") -> Cost:
-    """Run *argv* and wait; RuntimeError when it fails or does not print *wanted*."""
-    memory = 0.0
-    with tempfile.TemporaryFile("w+") as output:
-        began = time.monotonic()
-        child = subprocess.Popen(argv, stdout=output, stderr=subprocess.STDOUT)
-        while True:
-            memory = max(memory, peak(child.pid))
-            pid, status, usage = os.wait4(child.pid, os.WNOHANG)
-            if pid:
-                break
-            time.sleep(0.005)
-        seconds = time.monotonic() - began
-        child.returncode = os.waitstatus_to_exitcode(status)
-        output.seek(0)
-        text = output.read()
-    if child.returncode or wanted not in text:
-        raise RuntimeError(f"{argv[0]} ended with {child.returncode}: {text}")
-    return Cost(seconds, usage.ru_utime + usage.ru_stime, memory)
-
-
 def verify(path: pathlib.Path, digest: str) -> list[str]:
     args = {"path": str(path), "expected_sha256": digest, "expected_size_bytes": path.stat().st_size, "minimum_index": 1}
     return [sys.executable, "-c", CHILD, str(pathlib.Path(__file__).parent), json.dumps(args)]
-
-
-def best(argv: list[str], wanted: str, repeat: int) -> Cost:
-    """Return the fastest of *repeat* runs: what else the machine does can only slow one down."""
-    return min((cost(argv, wanted) for attempt in range(repeat)), key=lambda found: found.seconds)
 
 
 def main() -> None:
