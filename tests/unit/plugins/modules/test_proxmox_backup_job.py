@@ -177,3 +177,9 @@ def test_info_names_the_jobs_and_who_has_none(wire: Wire) -> None:
     first, last = found["jobs"]
     assert (first["guests"], first["keep"], first["next_run"]) == ([101, 200], {"last": 3, "daily": 14}, "2026-01-01T02:00:00Z")
     assert (last["all"], last["exclude"], last["enabled"], last["compress"], last["keep"]) == (True, [9], True, "lzo", None)
+
+
+def test_info_without_the_privilege_says_which(wire: Wire) -> None:
+    wire.expect(get(JOBS, status=403, reason="Permission check failed (/, Sys.Audit)"))
+    with pytest.raises(ModuleFailed, match="the privilege Sys.Audit on /"):
+        run_module(proxmox_backup_job_info.main, CONNECTION)
