@@ -18,8 +18,8 @@ from lab.guest.container import GuestSpec
 from lab.proxmox import cloudinit, store
 from lab.proxmox.agent import Agent
 from lab.proxmox.config import Config
+from lab.proxmox.images import Images
 from lab.proxmox.jobs import BackupJobs
-from lab.proxmox.restore import Restores
 from lab.proxmox.room import REBOOTED, Room, RoomError
 from lab.proxmox.routes import NETWORKS, Routes
 from lab.proxmox.transport import Transport
@@ -36,7 +36,7 @@ BRIDGE = "vmbr0"
 _REFRESH = 15.0
 
 
-class LabPve(Transport, Config, Routes, Restores, BackupJobs):
+class LabPve(Transport, Config, Routes, Images, BackupJobs):
     """One node with real guests. ``save_to``: the file that keeps its state."""
 
     def __init__(self, room: Room, host: str, port: int, save_to: Path, password: str) -> None:
@@ -48,9 +48,11 @@ class LabPve(Transport, Config, Routes, Restores, BackupJobs):
         self.room = room
         self.vms = VmList(room)
         self.agent = Agent()
+        self.importing = {}
         self.save_to = save_to
         self._jobs: set[asyncio.Future[Any]] = set()
         self.storages["local-lvm"].update(avail=500 * _GIB, total=500 * _GIB)
+        self.storages["local"]["content"] += ",import"
 
     def _persist(self) -> None:
         store.save(self, self.save_to)
@@ -97,10 +99,13 @@ class LabPve(Transport, Config, Routes, Restores, BackupJobs):
             await self._copy_disk(vm)
         snapshots = set(vm.snapshots)
         note = await body()
-        if ttype == "qmclone":
+        if ttype == "qmcreate":
+            await self.fill_created(vm)
+        elif ttype == "qmclone":
             self._own_cloudinit(vm)
         elif ttype == "qmdestroy":
             await self.room.remove(vm.vmid)
+            await asyncio.to_thread(self.drop_bases)
         elif ttype in ("qmsnapshot", "qmdelsnapshot", "qmrollback"):
             await self._disk_snapshot(ttype, vm, snapshots)
         elif ttype == "qmreset" and vm.alive:
