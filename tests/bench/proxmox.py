@@ -112,11 +112,15 @@ class Bench:
         self.changed = int(recap[1]) if recap else 0
         return cost
 
-    def measure(self, tasks: Play, prepare: Callable[[], object], repeat: int, empty: Cost) -> Figures:
-        """Run *tasks* from the same state *repeat* times. Looks at tasks may differ in number; the most requests count."""
+    def measure(self, tasks: Play, prepare: Callable[[], object], repeat: int, empties: list[Cost]) -> Figures:
+        """Run *tasks* from the same state *repeat* times. An empty play runs before each and joins *empties*.
+
+        Looks at tasks may differ in number; the most requests count.
+        """
         counts: set[tuple[int, int, int]] = set()
 
         def once() -> Cost:
+            empties.append(self.play([]))
             prepare()
             self.pve.requests.clear()
             cost = self.play(tasks)
@@ -125,6 +129,7 @@ class Bench:
             return cost
 
         seconds, cpu = fastest(once() for attempt in range(repeat))
+        empty = fastest(empties)
         requests, writes, changed = max(counts)
         return Figures(seconds - empty[0], cpu - empty[1], requests, writes, changed)
 
@@ -234,12 +239,12 @@ def set_latency(pve: FakePve, seconds: float) -> None:
 
 def compare(bench: Bench, scenario: str, count: int, repeat: int, peer_guests: int) -> Iterator[tuple[str, int, Figures]]:
     """Yield who, over how many guests it was measured, and what all of them cost."""
-    empty = fastest(bench.play([]) for attempt in range(repeat))
+    empties: list[Cost] = []
     prepare, sides = SCENARIOS[scenario]
     for number, (side, tasks) in enumerate(sides.items()):
         measured = min(count, peer_guests) if number else count
         names = prepare(bench, count)[:measured]
-        figures = bench.measure(tasks(names), lambda: prepare(bench, count), 1 if number else repeat, empty)
+        figures = bench.measure(tasks(names), lambda: prepare(bench, count), 1 if number else repeat, empties)
         yield side, measured, figures.times(count / measured)
 
 
