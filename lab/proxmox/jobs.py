@@ -56,13 +56,19 @@ class BackupJobs(FakePve):  # type: ignore[misc]  # fakepve has no types
         if "schedule" in job and not (job["schedule"].strip() and _CALENDAR.fullmatch(job["schedule"])):
             raise param_error(schedule=f"invalid format - unable to parse calendar event '{job['schedule']}'")
         if not any(job.get(key) for key in _SELECTIONS):
-            raise param_error(vmid="property is missing and it is not optional")
-        if job.get("storage") and job["storage"] not in self.storages:
-            raise die(f"storage '{job['storage']}' does not exist")
-        if job.get("storage") and "backup" not in split_list(self.storages[job["storage"]].get("content")):
-            raise die(f"storage '{job['storage']}' does not support backups")
-        if job.get("pool") and job["pool"] not in self.pools:
-            raise die(f"pool '{job['pool']}' does not exist")
+            raise param_error(vmid="property is missing")
+        for key in ("all", "exclude", "pool"):
+            if job.get("vmid") and job.get(key):
+                raise param_error(**{key: "option conflicts with option 'vmid'"})
+
+    def _job_access(self, job: dict[str, Any], user: str) -> None:
+        """What the server checks beside the schema. It does not look whether a storage exists, or takes backups."""
+        if user != "root@pam":
+            self.require(user, f"/storage/{job.get('storage') or 'local'}", "Datastore.Allocate")
+        if job.get("pool"):
+            if job["pool"] not in self.pools:
+                raise die(f"pool '{job['pool']}' does not exist")
+            self.require(user, f"/pool/{job['pool']}", "VM.Backup")
 
     async def _job_list(self, v: dict[str, Any], user: str) -> list[dict[str, Any]]:
         del v, user
@@ -73,28 +79,30 @@ class BackupJobs(FakePve):  # type: ignore[misc]  # fakepve has no types
         return self._job_view(self._job(v["id"]))
 
     async def _job_create(self, v: dict[str, Any], user: str) -> None:
-        del user
-        job = {"enabled": 1, **v, "id": v.get("id") or f"backup-{uuid.uuid4().hex[:12]}"}
+        job = {"enabled": 1, **v, "id": v.get("id") or str(uuid.uuid4())}
+        self._job_access(job, user)
+        if "schedule" not in job:
+            raise param_error(schedule="neither 'starttime' nor 'schedule' were set")
         if job["id"] in self.backup_jobs:
             raise die(f"Job '{job['id']}' already exists")
-        if "schedule" not in job:
-            raise param_error(schedule="property is missing and it is not optional")
-        if job.get("vmid") and job.get("all"):
-            raise param_error(all="option conflicts with option 'vmid'")
         self._job_check(job)
         self.backup_jobs[job["id"]] = job
         self._persist()
 
     async def _job_update(self, v: dict[str, Any], user: str) -> None:
-        del user
         given = dict(v)
-        job = dict(self._job(given.pop("id")))
-        removed = split_list(given.pop("delete", None))
-        if not given:
+        job_id, removed = given.pop("id"), split_list(given.pop("delete", None))
+        if not given and not removed:
             raise die("no options specified")
+        if job_id not in self.backup_jobs:
+            raise die("no such vzdump job")
+        job = dict(self.backup_jobs[job_id])
+        self._job_access({**job, **given}, user)
         for key in removed:
             job.pop(key, None)
         job.update(given)
+        if job.get("exclude") and not job.get("pool"):
+            job["all"] = 1
         if given.get("vmid"):
             others = ["all", "exclude", "pool"]
         elif given.get("all"):
@@ -114,12 +122,10 @@ class BackupJobs(FakePve):  # type: ignore[misc]  # fakepve has no types
         self._persist()
 
     async def _job_uncovered(self, v: dict[str, Any], user: str) -> list[dict[str, Any]]:
-        """Guests that no enabled job takes."""
+        """Guests that no job takes; like the real one, it counts jobs that are not enabled."""
         del v, user
         covered: set[int] = set()
         for job in map(self._job_view, self.backup_jobs.values()):
-            if not job.get("enabled"):
-                continue
             if job.get("all"):
                 covered |= {vm.vmid for vm in self.vms} - {int(word) for word in split_list(job.get("exclude"))}
             elif job.get("pool"):

@@ -12,7 +12,9 @@ version_added: 0.1.0
 description:
   - Makes, changes or removes a backup job of the cluster (Datacenter, Backup), which the cluster runs itself at its times.
   - An option that is not given is left alone, an option that is given is made exactly so. A new job needs O(schedule) and whom to back up.
-  - Guests, storage and node that are not there are refused before anything is written.
+  - Guests, storage and node that are not there are refused before anything is written. The server itself would take them.
+  - The user needs C(Sys.Audit) and C(Sys.Modify) on C(/), C(Datastore.Allocate) on the storage, C(VM.Audit) on the guests, and for
+    O(pool) C(VM.Backup) on it.
 author:
   - resilient.platform contributors (@resilient-platform)
 extends_documentation_fragment:

@@ -11,6 +11,7 @@ short_description: Read the scheduled backups of a Proxmox VE cluster
 version_added: 0.1.0
 description:
   - Lists the backup jobs of the cluster, and the guests that no job backs up. Two requests.
+  - The user needs C(Sys.Audit) on C(/), and C(VM.Audit) on the guests. Guests that it cannot see are not among those without a job.
 author:
   - resilient.platform contributors (@resilient-platform)
 extends_documentation_fragment:
@@ -125,7 +126,9 @@ jobs:
       type: str
       returned: always
 not_backed_up:
-  description: Guests that no job backs up, by id.
+  description:
+    - Guests that no job backs up, by id. A job that is not enabled backs up nobody, nor does one for another node.
+    - The server's own list (C(pvesh get /cluster/backup-info/not-backed-up)) counts jobs that are not enabled, too.
   returned: always
   type: list
   elements: dict
@@ -146,8 +149,9 @@ not_backed_up:
 
 from ansible_collections.resilient.platform.plugins.module_utils._errors import PlatformError
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox import argspec
+from ansible_collections.resilient.platform.plugins.module_utils._proxmox.census import read_cluster
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.client import ProxmoxClient
-from ansible_collections.resilient.platform.plugins.module_utils._proxmox.jobs import read_jobs, read_not_backed_up
+from ansible_collections.resilient.platform.plugins.module_utils._proxmox.jobs import not_backed_up, read_jobs
 
 
 def main() -> None:
@@ -156,7 +160,7 @@ def main() -> None:
     try:
         client = ProxmoxClient(argspec.connection_from(module.params))
         jobs = read_jobs(client)
-        uncovered = read_not_backed_up(client)
+        uncovered = not_backed_up(read_cluster(client), jobs)
     except PlatformError as exc:
         exc.fail(module)
     module.exit_json(jobs=[{"id": job_id, **jobs[job_id]} for job_id in sorted(jobs)], not_backed_up=uncovered)

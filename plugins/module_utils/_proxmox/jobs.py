@@ -18,7 +18,7 @@ from ansible_collections.resilient.platform.plugins.module_utils._proxmox.archiv
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.backup import KEEP, prune_text
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.client import ProxmoxClient
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.common import find_guest
-from ansible_collections.resilient.platform.plugins.module_utils._proxmox.models import Cluster
+from ansible_collections.resilient.platform.plugins.module_utils._proxmox.models import Cluster, Guest
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.properties import parse_properties
 
 Values = dict[str, t.Any]
@@ -57,11 +57,22 @@ def read_jobs(client: ProxmoxClient) -> dict[str, Values]:
     return {str(line["id"]): from_api(line) for line in client.get(PATH) or [] if line.get("type", "vzdump") == "vzdump"}
 
 
-def read_not_backed_up(client: ProxmoxClient) -> list[Values]:
-    """Return the guests that no job backs up, by id. One request."""
-    lines = client.get("cluster/backup-info/not-backed-up") or []
-    found = [{"vmid": int(line["vmid"]), "name": line.get("name"), "type": line.get("type")} for line in lines]
-    return sorted(found, key=lambda one: int(one["vmid"]))
+def not_backed_up(cluster: Cluster, jobs: t.Mapping[str, Values]) -> list[Values]:
+    """Return the guests that no enabled job takes, by id. The server's own list counts jobs that are switched off."""
+    active = [job for job in jobs.values() if job["enabled"]]
+    return [
+        {"vmid": guest.vmid, "name": guest.name, "type": guest.kind}
+        for guest in sorted(cluster.guests, key=lambda one: one.vmid)
+        if not any(_takes(job, guest) for job in active)
+    ]
+
+
+def _takes(job: Values, guest: Guest) -> bool:
+    if job["node"] not in (None, guest.node):
+        return False
+    if job["pool"]:
+        return bool(guest.pool == job["pool"])
+    return guest.vmid in job["guests"] if job["guests"] else job["all"] and guest.vmid not in job["exclude"]
 
 
 def from_api(line: t.Mapping[str, t.Any]) -> Values:
@@ -147,9 +158,6 @@ class JobPlan:
         current = self.current or {}
         if sent.keys() & NEED_STORAGE and current.get("storage"):
             sent.setdefault("storage", current["storage"])
-        if removed and not sent:
-            # A request that only removes could be taken for one that says nothing.
-            sent["enabled"] = int(current["enabled"])
         return sent, removed
 
 

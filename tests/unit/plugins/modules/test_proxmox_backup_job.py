@@ -78,8 +78,7 @@ def test_only_what_differs_is_sent(wire: Wire) -> None:
 
 
 def test_what_an_empty_text_means_is_removed(wire: Wire) -> None:
-    """The server's own way for it is the parameter delete; something else is always sent with it."""
-    wire.expect(listed({**NIGHTLY, "comment": "old"}), put(enabled=1, delete="comment,notes-template,fleecing"))
+    wire.expect(listed({**NIGHTLY, "comment": "old"}), put(delete="comment,notes-template,fleecing"))
     assert run(comment="", notes_template="", fleecing="")["diff"]["after"] == {}
 
 
@@ -98,7 +97,7 @@ def test_notes_and_protection_are_sent_with_the_storage_that_they_need(wire: Wir
         ({}, {"guests": ["db"]}, {"vmid": "200"}),
         ({}, {"all": True, "exclude": ["web"]}, {"all": 1, "exclude": "101", "delete": "vmid"}),
         ({}, {"pool": "prod"}, {"pool": "prod", "delete": "vmid"}),
-        ({"vmid": None, "all": 1, "exclude": "101"}, {"exclude": []}, {"enabled": 1, "delete": "exclude"}),
+        ({"vmid": None, "all": 1, "exclude": "101"}, {"exclude": []}, {"delete": "exclude"}),
         ({"vmid": None, "all": 1, "exclude": "101"}, {"exclude": ["web", "db"]}, {"exclude": "101,200"}),
         ({"vmid": None, "all": 1, "exclude": "101"}, {"guests": ["web"]}, {"vmid": "101", "delete": "all,exclude"}),
         ({"vmid": None, "pool": "prod"}, {"all": True}, {"all": 1, "delete": "pool"}),
@@ -170,13 +169,30 @@ def test_what_the_server_refuses_is_told_by_parameter(wire: Wire) -> None:
 def test_info_names_the_jobs_and_who_has_none(wire: Wire) -> None:
     wire.expect(
         listed({"id": "z", "type": "vzdump", "all": 1, "exclude": "9", "schedule": "1:00", "compress": "1"}, NIGHTLY),
-        get("cluster/backup-info/not-backed-up", [{"vmid": 300, "name": "new", "type": "qemu"}, {"vmid": 7, "name": "ct", "type": "lxc"}]),
+        resources(WEB, DB, guest(9, "left-out"), guest(300, "new")),
     )
     found = run_module(proxmox_backup_job_info.main, CONNECTION)
-    assert [one["id"] for one in found["jobs"]] == ["nightly", "z"] and [one["vmid"] for one in found["not_backed_up"]] == [7, 300]
+    assert [one["id"] for one in found["jobs"]] == ["nightly", "z"]
+    assert found["not_backed_up"] == [{"vmid": 9, "name": "left-out", "type": "qemu"}] and len(wire.seen) == 2
     first, last = found["jobs"]
     assert (first["guests"], first["keep"], first["next_run"]) == ([101, 200], {"last": 3, "daily": 14}, "2026-01-01T02:00:00Z")
     assert (last["all"], last["exclude"], last["enabled"], last["compress"], last["keep"]) == (True, [9], True, "lzo", None)
+
+
+@pytest.mark.parametrize(
+    ("job", "uncovered"),
+    [
+        ({"vmid": "101,300"}, [9, 200]),
+        ({"vmid": "101,300", "enabled": 0}, [9, 101, 200, 300]),
+        ({"all": 1, "exclude": "9"}, [9]),
+        ({"all": 1, "node": "pve2"}, [9, 101, 200]),
+        ({"pool": "prod"}, [9, 101, 300]),
+    ],
+)
+def test_info_counts_only_jobs_that_run(wire: Wire, job: dict[str, t.Any], uncovered: list[int]) -> None:
+    wire.expect(listed({"id": "one", "type": "vzdump", "schedule": "21:00", **job}))
+    wire.expect(resources(WEB, {**DB, "pool": "prod"}, guest(9, "x"), guest(300, "new", node="pve2")))
+    assert [one["vmid"] for one in run_module(proxmox_backup_job_info.main, CONNECTION)["not_backed_up"]] == uncovered
 
 
 def test_info_without_the_privilege_says_which(wire: Wire) -> None:
