@@ -17,7 +17,6 @@ from lab.proxmox.vm import LabVm
 
 # What guest-exec keeps of each stream, as in qemu-ga.
 _MAX_OUTPUT = 16 * 1024 * 1024
-_BOOTED = "basic.target"
 COMMANDS = ("exec", "exec-status", "file-read", "file-write", "get-host-name", "get-osinfo", "get-time", "info", "network-get-interfaces", "ping", "shutdown")
 
 
@@ -33,17 +32,16 @@ class Agent:
     def __init__(self) -> None:
         self._pids = itertools.count(2000)
         self._execs: dict[int, _Exec] = {}
-        # Boots in which the agent has answered once, by container and first process.
-        self._booted: set[tuple[str, int]] = set()
 
     async def call(self, vm: LabVm, command: str, values: dict[str, Any]) -> Any:
         """Answer one agent command. PveError as Proxmox VE words it."""
-        await self._need(vm)
+        self._need(vm)
         if command not in COMMANDS:
             raise PveError(500, f"VM {vm.vmid} qmp command 'guest-{command}' failed - The command guest-{command} has not been found")
         return await getattr(self, "_" + command.replace("-", "_"))(vm, values)
 
-    async def _need(self, vm: LabVm) -> None:
+    @staticmethod
+    def _need(vm: LabVm) -> None:
         enabled = str(vm.config.get("agent", "0")).split(",")[0].rpartition("=")[2]
         if enabled != "1":
             raise PveError(500, "No QEMU guest agent configured")
@@ -52,13 +50,8 @@ class Agent:
         if not vm.has_system or vm.paused:
             raise PveError(500, "QEMU guest agent is not running")
         # While the guest boots there is no agent yet.
-        container = vm.room.pods[vm.vmid]
-        if (container.id, container.pid) in self._booted:
-            return
-        done = await vm.room.execute(vm.vmid, ["systemctl", "is-active", "--quiet", _BOOTED], timeout=15)
-        if done.rc:
+        if not vm.room.booted(vm.vmid):
             raise PveError(500, "QEMU guest agent is not running")
-        self._booted.add((container.id, container.pid))
 
     async def _ping(self, vm: LabVm, values: dict[str, Any]) -> Any:
         del vm, values
@@ -106,7 +99,7 @@ class Agent:
     async def _network_get_interfaces(self, vm: LabVm, values: dict[str, Any]) -> Any:
         del values
         result = []
-        for link in json.loads(await self._text(vm, "ip", "-json", "address")):
+        for link in json.loads(await vm.room.links(vm.vmid)):
             addresses = [{"ip-address": item["local"], "ip-address-type": "ipv6" if item["family"] == "inet6" else "ipv4", "prefix": item["prefixlen"]}
                          for item in link.get("addr_info", []) if "local" in item]
             result.append({"name": link["ifname"], "hardware-address": link.get("address", "00:00:00:00:00:00"), "ip-addresses": addresses})

@@ -18,10 +18,16 @@ from lab.state import LabState
 RUN_DIR = Path("/run/resilient-lab")
 # reboot() inside the guest ends its process namespace with SIGHUP, poweroff with SIGINT.
 REBOOTED = 129
+# Every Debian with systemd has one of these, and starts them after basic.target.
+_ORDINARY = ("dbus", "cron", "ssh")
 
 
 class RoomError(Exception):
     """podman or the kernel refused; the text says what."""
+
+
+class RoomTimeout(RoomError):
+    """podman did not end in time."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +78,12 @@ class Room:
         return RUN_DIR / self.state.name / str(vmid) / "seed"
 
     async def call(self, *argv: str, data: bytes | None = None, timeout: float = 120) -> Done:
-        """Run podman; never raises for a refusal. RoomError after ``timeout`` seconds."""
+        """Run podman; never raises for a refusal. RoomTimeout after ``timeout`` seconds."""
+        return await self._run("podman", *argv, data=data, timeout=timeout)
+
+    async def _run(self, *argv: str, data: bytes | None = None, timeout: float) -> Done:
         process = await asyncio.create_subprocess_exec(
-            "podman", *argv, env=self._env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            *argv, env=self._env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
             stdin=asyncio.subprocess.PIPE if data is not None else asyncio.subprocess.DEVNULL,
         )
         try:
@@ -82,7 +91,7 @@ class Room:
         except asyncio.TimeoutError:
             process.kill()
             await process.wait()
-            raise RoomError(f"podman {argv[0]} did not end within {timeout:g} s") from None
+            raise RoomTimeout(f"{' '.join(argv[:2])} did not end within {timeout:g} s") from None
         return Done(process.returncode or 0, out, err)
 
     async def must(self, *argv: str, timeout: float = 120) -> str:
@@ -149,6 +158,18 @@ class Room:
         """Run a command in the guest as root, as the guest agent does."""
         options = ("--interactive",) if data is not None else ()
         return await self.call("exec", *options, self.name(vmid), *argv, data=data, timeout=timeout)
+
+    def booted(self, vmid: int) -> bool:
+        """Say whether systemd has begun with the ordinary services, of which a guest agent is one. Costs nothing, unlike a command in the guest."""
+        units = Path(f"/proc/{self.pods[vmid].pid}/root/run/systemd/units")
+        return any(os.path.lexists(units / f"invocation:{name}.service") for name in _ORDINARY)
+
+    async def links(self, vmid: int) -> bytes:
+        """Return what ``ip -json address`` says in the guest's network namespace. RoomError if it is gone."""
+        done = await self._run("nsenter", f"--target={self.pods[vmid].pid}", "--net", "ip", "-json", "address", timeout=30)
+        if done.rc:
+            raise RoomError(done.err.decode(errors="replace").strip())
+        return done.out
 
     def memory_used(self, vmid: int) -> int:
         """Bytes of memory the guest uses, by its control group; 0 if unknown."""

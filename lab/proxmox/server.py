@@ -20,7 +20,7 @@ from lab.proxmox.agent import Agent
 from lab.proxmox.config import Config
 from lab.proxmox.images import Images
 from lab.proxmox.jobs import BackupJobs
-from lab.proxmox.room import REBOOTED, Room, RoomError
+from lab.proxmox.room import REBOOTED, Room, RoomError, RoomTimeout
 from lab.proxmox.routes import NETWORKS, Routes
 from lab.proxmox.transport import Transport
 from lab.proxmox.vm import LabVm, VmList
@@ -235,9 +235,11 @@ class LabPve(Transport, Config, Routes, Images, BackupJobs):
         raise TaskError("VM quit/powerdown failed - got timeout")
 
     async def _agent_call(self, match: Any, values: dict[str, Any]) -> Any:
-        vm = self.find(values["node"], values["vmid"])
+        vm, command = self.find(values["node"], values["vmid"]), match.template.rsplit("/", 1)[1]
         try:
-            return await self.agent.call(vm, match.template.rsplit("/", 1)[1], values)
+            return await self.agent.call(vm, command, values)
+        except RoomTimeout as exc:
+            raise PveError(500, f"VM {vm.vmid} qmp command 'guest-{command}' failed - got timeout") from exc
         except RoomError as exc:
             raise PveError(500, f"VM {vm.vmid} qmp command failed - {exc}") from exc
 

@@ -13,7 +13,7 @@ import pytest
 from helpers.lab_pve import QEMU, Api, api
 
 from lab.proxmox import store
-from lab.proxmox.room import Room
+from lab.proxmox.room import Room, RoomTimeout
 from lab.proxmox.server import LabPve
 from lab.state import LabState
 
@@ -242,6 +242,17 @@ def test_agent_of_a_stopped_or_unconfigured_vm_is_refused(api: Api, command: str
 
 
 # ---------------------------------------------------------------- persistence
+
+
+def test_agent_that_does_not_answer_in_time_is_told_as_the_server_tells_it(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    api.create(100, agent=1)
+
+    async def slow(*_args: Any) -> None:
+        raise RoomTimeout("podman exec did not end within 30 s")
+
+    monkeypatch.setattr(api.pve.agent, "call", slow)
+    with pytest.raises(AssertionError, match="500 VM 100 qmp command 'guest-get-osinfo' failed - got timeout"):
+        api("GET", f"{QEMU}/100/agent/get-osinfo")
 
 
 def test_restart_of_the_api_forgets_nothing(api: Api, state: LabState) -> None:
