@@ -60,8 +60,9 @@ approle_credentials:
 
 import typing as t
 
+from ansible_collections.resilient.platform.plugins.module_utils import _files as files
 from ansible_collections.resilient.platform.plugins.module_utils._argspec import ArgumentSpec
-from ansible_collections.resilient.platform.plugins.module_utils._vault import approle, files
+from ansible_collections.resilient.platform.plugins.module_utils._vault import approle
 from ansible_collections.resilient.platform.plugins.module_utils._vault.argspec import client_from_params, run, vault_spec
 
 SPEC = ArgumentSpec(

@@ -59,8 +59,9 @@ credentials_file:
 
 import typing as t
 
+from ansible_collections.resilient.platform.plugins.module_utils import _files as files
 from ansible_collections.resilient.platform.plugins.module_utils._argspec import ArgumentSpec
-from ansible_collections.resilient.platform.plugins.module_utils._vault import files, token
+from ansible_collections.resilient.platform.plugins.module_utils._vault import token
 from ansible_collections.resilient.platform.plugins.module_utils._vault.argspec import anonymous_client, run, vault_spec
 
 SPEC = ArgumentSpec(

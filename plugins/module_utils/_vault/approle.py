@@ -13,7 +13,7 @@ import typing as t
 
 from ansible_collections.resilient.platform.plugins.module_utils._diff import DiffTracker
 from ansible_collections.resilient.platform.plugins.module_utils._errors import NotFound, Refused
-from ansible_collections.resilient.platform.plugins.module_utils._vault import files
+from ansible_collections.resilient.platform.plugins.module_utils import _files as files
 from ansible_collections.resilient.platform.plugins.module_utils._vault.client import VaultClient, quote
 from ansible_collections.resilient.platform.plugins.module_utils._vault.duration import same
 

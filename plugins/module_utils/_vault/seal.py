@@ -13,7 +13,7 @@ import datetime
 import typing as t
 
 from ansible_collections.resilient.platform.plugins.module_utils._errors import ApiError, PlatformError, Refused
-from ansible_collections.resilient.platform.plugins.module_utils._vault import files
+from ansible_collections.resilient.platform.plugins.module_utils import _files as files
 from ansible_collections.resilient.platform.plugins.module_utils._vault.client import VaultClient
 from ansible_collections.resilient.platform.plugins.module_utils._vault.node import NodeState, read_node, wait_for_state
 from ansible_collections.resilient.platform.plugins.module_utils._wait import Waiter

@@ -16,7 +16,7 @@ import tempfile
 import typing as t
 
 from ansible_collections.resilient.platform.plugins.module_utils._errors import PlatformError, Refused
-from ansible_collections.resilient.platform.plugins.module_utils._vault import files
+from ansible_collections.resilient.platform.plugins.module_utils import _files as files
 from ansible_collections.resilient.platform.plugins.module_utils._vault.client import VaultClient
 from ansible_collections.resilient.platform.plugins.module_utils._vault.errors import Incomplete
 from ansible_collections.resilient.platform.plugins.module_utils._vault.node import NodeState, find_leader

@@ -11,7 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.resilient.platform.plugins.module_utils._errors import Refused
-from ansible_collections.resilient.platform.plugins.module_utils._vault import files
+from ansible_collections.resilient.platform.plugins.module_utils import _files as files
 from ansible_collections.resilient.platform.plugins.module_utils._vault.client import VaultClient
 from ansible_collections.resilient.platform.plugins.module_utils._vault.node import read_node
 

@@ -10,7 +10,8 @@ import typing as t
 
 import pytest
 from ansible_collections.resilient.platform.plugins.module_utils._errors import Refused
-from ansible_collections.resilient.platform.plugins.module_utils._vault import argspec, files
+from ansible_collections.resilient.platform.plugins.module_utils import _files as files
+from ansible_collections.resilient.platform.plugins.module_utils._vault import argspec
 from ansible_collections.resilient.platform.plugins.module_utils._vault.duration import same, seconds
 from helpers import vault
 from helpers.modules import ModuleFailed, run_module
