@@ -149,6 +149,7 @@ class Config(FakePve):  # type: ignore[misc]  # fakepve has no types
             raise PveError(400, "Parameter verification failed.", {key: _BOTH for key in both})
         if p.get("digest") and p["digest"] != vm.digest():
             raise PveError(500, "checksum mismatch (file change by other user?)")
+        self.check_bridges(user, p)
         lock, skip = vm.lock, str(p.pop("skiplock", "0")) in ("1", "true", "True")
         if skip and user != "root@pam":
             raise PveError(400, "Parameter verification failed.", {"skiplock": "Only root may use this option."})
@@ -235,6 +236,7 @@ class Config(FakePve):  # type: ignore[misc]  # fakepve has no types
         p = await params(request)
         self._verify(request, p)
         vm = self._vm(request)
+        self.check_config_privileges(request[USER], vm.vmid, p)
         delay = int_param(p, "background_delay", 0, 1) or 0
         self.need_quorum()
 

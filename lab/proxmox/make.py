@@ -6,8 +6,6 @@ import time
 import uuid
 from pathlib import Path
 
-from fakepve import shapes
-
 from lab.proxmox import store
 from lab.proxmox.room import Room
 from lab.proxmox.server import BRIDGE, LabPve
@@ -38,8 +36,8 @@ def make_server(state: LabState, base: Path) -> LabPve:
     pve = LabPve(Room(state), access["host"], access["port"], state.path("proxmox", "state.json"), access["root_password"])
     store.load(pve, pve.save_to)
     pve.users[access["user"]] = access["password"]
-    pve.apitokens[f"{access['user']}!{access['token_id']}"] = access["token_secret"]
-    pve.grant(access["user"], "/", *shapes.PRIVILEGES)
+    pve.add_administrator(access["user"], access["token_id"], access["token_secret"])
+    pve.enforce()
     add_template(pve, base)
     pve._persist()
     return pve

@@ -33,14 +33,14 @@ class Routes(FakePve):  # type: ignore[misc]  # fakepve has no types
         ]
 
     async def _networks(self, v: dict[str, Any], user: str) -> list[dict[str, Any]]:
-        """The node's bridges: those that the lab has networks for."""
-        del user
+        """The node's bridges: those that the lab has networks for, and that the user may see."""
         if v.get("type") not in (None, "bridge", "any_bridge", "any_local_bridge"):
             return []
         return [
             {"iface": bridge, "type": "bridge", "method": "manual", "method6": "manual", "families": ["inet"], "priority": 3 + number,
              "active": 1, "autostart": 1, "exists": 1, "bridge_stp": "off", "bridge_fd": "0"}
             for number, bridge in enumerate(NETWORKS)
+            if any(self.allowed(user, f"/sdn/zones/localnetwork/{bridge}", one) for one in ("SDN.Audit", "SDN.Use"))
         ]
 
     async def _cloudinit_put(self, v: dict[str, Any], user: str) -> None:
@@ -63,6 +63,8 @@ class Routes(FakePve):  # type: ignore[misc]  # fakepve has no types
         missing = [vmid for vmid, vm in zip(v["vms"], vms, strict=True) if vm is None]
         if missing:
             raise PveError(500, f"guest '{missing[0]}' does not exist")
+        for vm in vms:
+            self.require(user, f"/vms/{vm.vmid}", "VM.PowerMgmt")
 
         async def one(vm: LabVm) -> bool:
             if (vm.status == "running") == (verb == "start"):

@@ -16,6 +16,7 @@ from fakepve.model import PveError, TaskError
 from lab.guest import disk_snapshots
 from lab.guest.container import GuestSpec
 from lab.proxmox import cloudinit, store
+from lab.proxmox.access import Access
 from lab.proxmox.agent import Agent
 from lab.proxmox.config import Config
 from lab.proxmox.images import Images
@@ -36,7 +37,7 @@ BRIDGE = "vmbr0"
 _REFRESH = 15.0
 
 
-class LabPve(Transport, Config, Routes, Images, BackupJobs):
+class LabPve(Transport, Access, Config, Routes, Images, BackupJobs):
     """One node with real guests. ``save_to``: the file that keeps its state."""
 
     def __init__(self, room: Room, host: str, port: int, save_to: Path, password: str) -> None:
@@ -106,6 +107,7 @@ class LabPve(Transport, Config, Routes, Images, BackupJobs):
         elif ttype == "qmdestroy":
             await self.room.remove(vm.vmid)
             await asyncio.to_thread(self.drop_bases)
+            self.forget_path(f"/vms/{vm.vmid}")
         elif ttype in ("qmsnapshot", "qmdelsnapshot", "qmrollback"):
             await self._disk_snapshot(ttype, vm, snapshots)
         elif ttype == "qmreset" and vm.alive:

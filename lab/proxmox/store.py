@@ -25,6 +25,7 @@ def dump(pve: Any) -> dict[str, Any]:
         "pool_info": info,
         "backup_jobs": pve.backup_jobs,
         "tasks": pve.tasklog[-_MAX_TASKS:],
+        "access": pve.access_state(),
     }
 
 
@@ -53,6 +54,8 @@ def load(pve: Any, path: Path) -> bool:
     pve.pools = {name: set(members) for name, members in data["pools"].items()}
     pve.pool_info = {name: {**meta, "storage": set(meta["storage"])} for name, meta in data["pool_info"].items()}
     pve.backup_jobs = data.get("backup_jobs", {})
+    if "access" in data:  # not in the state of an older lab
+        pve.load_access(data["access"])
     for task in data["tasks"]:
         if task["status"] == "running":
             # The worker died with the API; PVE says just this about such a task.
