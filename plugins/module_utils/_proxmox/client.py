@@ -188,15 +188,15 @@ class ProxmoxClient:
             )
         return found["ticket"], found["CSRFPreventionToken"]
 
-    def get(self, path: str, **params: t.Any) -> t.Any:
+    def get(self, path: str, /, **params: t.Any) -> t.Any:
         """Read *path* and return its data."""
         return self.request("GET", path, params)
 
-    def post(self, path: str, **params: t.Any) -> t.Any:
+    def post(self, path: str, /, **params: t.Any) -> t.Any:
         """Send a POST; returns data, often a task's UPID."""
         return self.request("POST", path, params)
 
-    def put(self, path: str, **params: t.Any) -> t.Any:
+    def put(self, path: str, /, **params: t.Any) -> t.Any:
         """Send a PUT."""
         return self.request("PUT", path, params)
 

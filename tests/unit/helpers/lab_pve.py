@@ -39,7 +39,7 @@ class Api:
         connection.request(method, "/api2/json" + path, body=body, headers={**head, **(headers or {})})
         return connection.getresponse()
 
-    def __call__(self, method: str, path: str, **values: Any) -> Any:
+    def __call__(self, method: str, path: str, /, **values: Any) -> Any:
         """The data of an answer; AssertionError with status and message for an error."""
         form = urllib.parse.urlencode(values)
         if method in ("GET", "DELETE"):

@@ -9,6 +9,9 @@ from unittest import mock
 from ansible.module_utils import basic
 from ansible.module_utils.testing import patch_module_args
 
+# Name of the Python module whose main() runs; the tests' transports read it.
+running = ""
+
 
 class ModuleExit(Exception):
     """Stands for ``exit_json``."""
@@ -40,6 +43,8 @@ def run_module(main: t.Callable[[], t.Any], args: dict[str, t.Any], *, check: bo
     def fail_json(_self: t.Any, msg: str, **result: t.Any) -> t.NoReturn:
         raise ModuleFailed(json.loads(json.dumps({"failed": True, "msg": msg, **result})))
 
+    global running
+    before, running = running, main.__module__
     full = {**args, "_ansible_check_mode": check, "_ansible_diff": diff, "_ansible_remote_tmp": "/tmp", "_ansible_keep_remote_files": False}
     with (
         patch_module_args(full),
@@ -50,4 +55,6 @@ def run_module(main: t.Callable[[], t.Any], args: dict[str, t.Any], *, check: bo
             main()
         except ModuleExit as exc:
             return exc.result
+        finally:
+            running = before
     raise AssertionError("the module ended without exit_json")

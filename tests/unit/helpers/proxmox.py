@@ -15,7 +15,7 @@ import urllib.parse
 
 import pytest
 import requests
-from helpers import pve_schema
+from helpers import pve_calls, pve_schema
 
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox import make, tasks
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox import client as client_module
@@ -83,6 +83,7 @@ class Wire(requests.adapters.BaseAdapter):
             params[key] = value if key not in params else [*(params[key] if isinstance(params[key], list) else [params[key]]), value]
         if self.validates:
             assert not (said := pve_schema.complaints(request.method, path, params)), f"{request.method} /{path} {params}: {said}"
+            assert not (said_of_it := pve_calls.complaint(request.method, path)), said_of_it
         with self._lock:
             self.seen.append((request.method, path, params))
             self.headers.append(dict(request.headers))

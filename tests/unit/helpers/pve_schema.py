@@ -27,3 +27,9 @@ def complaints(method: str, path: str, params: t.Mapping[str, t.Any]) -> dict[st
     values = {name: [value] if name in arrays and not isinstance(value, list) else value for name, value in params.items()}
     _values, errors = schema.validate(spec, {**values, **match.params})
     return dict(errors)
+
+
+def template(path: str) -> str | None:
+    """Return the schema's path for *path* (below ``/api2/json/``), such as ``/nodes/{node}/qemu``."""
+    match = schema.load().match("/" + path)
+    return str(match.template) if match else None
