@@ -45,17 +45,19 @@ options:
     required: true
   profiles:
     description:
-      - What is to be done with it. Several add up; V(all) is all of them. One of O(profiles) and O(privileges) is needed.
+      - What is to be done with it. Several add up; V(all) is all but V(backup_jobs). One of O(profiles) and O(privileges) is needed.
       - V(inventory) reads guests and snapshots (the inventory plugin, M(resilient.platform.proxmox_vm_info)). V(addresses) adds asking the guest agent.
       - V(provision) is for M(resilient.platform.proxmox_fleet) and M(resilient.platform.proxmox_vm), with waiting for cloud-init, for which the agent
         runs a command.
       - V(template) is for M(resilient.platform.proxmox_template), V(snapshot) for M(resilient.platform.proxmox_vm_snapshot).
       - V(backup) is for M(resilient.platform.proxmox_backup). V(retention) adds its O(resilient.platform.proxmox_backup#module:keep), for which the
         server wants the right to change the storage.
+      - V(backup_jobs) is for M(resilient.platform.proxmox_backup_job). It has C(Sys.Modify) on V(/), with which much of the cluster can be changed; it is not
+        inherited, so that roles cannot. Such a scope has to be named, and V(all) does not have it.
       - V(restore) is for M(resilient.platform.proxmox_restore). V(commands) adds its commands in restored guests.
     type: list
     elements: str
-    choices: [inventory, addresses, provision, template, snapshot, backup, retention, restore, commands, all]
+    choices: [inventory, addresses, provision, template, snapshot, backup, retention, backup_jobs, restore, commands, all]
   privileges:
     description: More privileges by the server's names. One that the server does not know is refused.
     type: list
@@ -266,6 +268,13 @@ def plan(client: ProxmoxClient, params: t.Mapping[str, t.Any]) -> AccessPlan:
     paths, expire = scope.as_paths(), parse_expire(params["expire"])
     state = read_state(client, params["user"])
     named = params["privileges"] or ()
+    # Explicitly named, a privilege is given as everything else is.
+    whole = bool(privileges.NOT_IN_ALL & set(params["profiles"] or ()))
+    if whole and "/" in paths:
+        raise Refused(
+            f"{', '.join(sorted(privileges.NOT_IN_ALL))} has Sys.Modify, with which on everything the token could change its own role.",
+            hint="Name the scope; for all guests and storages give paths: [/vms, /storage].",
+        )
     granted, warnings = privileges.for_server(privileges.wanted_privileges(params["profiles"] or (), named), state.known, named=named)
     scope.check(granted)
     found = plan_access(
@@ -276,6 +285,7 @@ def plan(client: ProxmoxClient, params: t.Mapping[str, t.Any]) -> AccessPlan:
             params["role"],
             privileges=granted,
             paths=paths,
+            whole=whole,
             comment=params["comment"],
             expire=expire,
             exclusive=params["exclusive"],

@@ -27,7 +27,7 @@ options:
     description: Profiles of M(resilient.platform.proxmox_access) that these credentials should have.
     type: list
     elements: str
-    choices: [inventory, addresses, provision, template, snapshot, backup, retention, restore, commands, all]
+    choices: [inventory, addresses, provision, template, snapshot, backup, retention, backup_jobs, restore, commands, all]
 seealso:
   - module: resilient.platform.proxmox_access
 """

@@ -95,6 +95,7 @@ class Spec:
         role: Name of the role.
         privileges: What the role has, in the server's words.
         paths: Where user and token have it.
+        whole: Whether they have it on ``/`` as well, but not below.
         comment: Notes of the token, or of the user without one; ``None`` leaves them alone.
         expire: When that ends, in seconds since 1970, 0 for never; ``None`` leaves it alone.
         exclusive: Whether user and token may have nothing else.
@@ -108,6 +109,7 @@ class Spec:
     role: str
     privileges: frozenset[str] = frozenset()
     paths: tuple[str, ...] = ("/",)
+    whole: bool = False
     comment: str | None = None
     expire: int | None = None
     exclusive: bool = False
@@ -127,7 +129,8 @@ class Spec:
 
     def entries(self) -> list[Entry]:
         """Return the entries there should be."""
-        return [Entry(path, who, self.role, True, "token" if "!" in who else "user") for path in self.paths for who in self.who]
+        where = [*((path, True) for path in self.paths), *([("/", False)] if self.whole else [])]
+        return [Entry(path, who, self.role, inherited, "token" if "!" in who else "user") for path, inherited in where for who in self.who]
 
 
 @dataclasses.dataclass

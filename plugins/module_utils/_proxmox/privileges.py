@@ -18,6 +18,8 @@ from ansible_collections.resilient.platform.plugins.module_utils._errors import 
 
 # What a privilege is checked on; the part of the name before the first dot says it.
 KINDS = {"VM": "guests", "Datastore": "storages", "SDN": "networks", "Pool": "pools", "Sys": "nodes"}
+# Checked on the whole cluster, the path /. Inherited below it, Sys.Modify would change roles, its own among them: it is given on / alone.
+CLUSTER = frozenset({"Sys.Audit", "Sys.Modify"})
 # Proxmox VE 8 has none of the agent's privileges: everything about the agent, and QEMU's monitor, is one there.
 _AGENT_BEFORE_9 = "VM.Monitor"
 _CONFIG = tuple(f"VM.Config.{part}" for part in ("CDROM", "CPU", "Cloudinit", "Disk", "HWType", "Memory", "Network", "Options"))
@@ -51,6 +53,9 @@ PROFILES: t.Mapping[str, Profile] = {
     "snapshot": _profile("proxmox_vm_snapshot proxmox_vm_snapshot_info", "VM.Audit", "VM.Snapshot"),
     "backup": _profile("proxmox_backup proxmox_backup_info", "VM.Audit", "VM.Backup", "Datastore.Audit", "Datastore.AllocateSpace"),
     "retention": _profile("", "Datastore.Allocate"),
+    "backup_jobs": _profile(
+        "proxmox_backup_job proxmox_backup_job_info", "VM.Audit", "VM.Backup", "Datastore.Audit", "Datastore.Allocate", "Sys.Audit", "Sys.Modify"
+    ),
     "restore": _profile(
         "proxmox_restore",
         *("VM.Audit", "VM.Allocate", "VM.Backup", "VM.PowerMgmt", "VM.GuestAgent.Audit", "SDN.Use", "Datastore.Audit", "Datastore.AllocateSpace"),
@@ -60,12 +65,14 @@ PROFILES: t.Mapping[str, Profile] = {
 }
 ALL = "all"
 NAMES = (*PROFILES, ALL)
+# What is to be asked for by its name.
+NOT_IN_ALL = frozenset({"backup_jobs"})
 
 
 def wanted_privileges(profiles: t.Iterable[str], more: t.Iterable[str] = ()) -> frozenset[str]:
     """Return the privileges of several profiles together, and *more*."""
     names = list(profiles)
-    chosen = list(PROFILES) if ALL in names else names
+    chosen = {*names, *(set(PROFILES) - NOT_IN_ALL if ALL in names else ())} - {ALL}
     return frozenset(more).union(*(PROFILES[name].privileges for name in chosen))
 
 
@@ -99,5 +106,5 @@ def for_server(wanted: frozenset[str], known: frozenset[str], *, named: t.Iterab
 
 
 def kinds_of(privileges: t.Iterable[str]) -> set[str]:
-    """Return what *privileges* are checked on: ``guests``, ``storages``, ``networks``, ``pools``, ``nodes``, or ``paths`` for anything else."""
-    return {KINDS.get(one.partition(".")[0], "paths") for one in privileges}
+    """Return what *privileges* are checked on: ``guests``, ``storages``, ``networks``, ``pools``, ``nodes``, ``cluster``, or ``paths`` for anything else."""
+    return {"cluster" if one in CLUSTER else KINDS.get(one.partition(".")[0], "paths") for one in privileges}

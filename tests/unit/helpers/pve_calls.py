@@ -111,6 +111,11 @@ GET NODE/storage/{storage}/content
 POST NODE/vzdump
 """),
     "proxmox_backup_info": _GUESTS | _calls("GET NODE/storage/{storage}/content"),
+    "proxmox_backup_job": _GUESTS | _calls("""
+GET,POST /cluster/backup
+PUT,DELETE /cluster/backup/{id}
+"""),
+    "proxmox_backup_job_info": _GUESTS | _calls("GET /cluster/backup"),
     "proxmox_restore": _GUESTS | _TASK | _calls("""
 GET /cluster/nextid
 GET NODE/storage/{storage}/content
@@ -174,10 +179,12 @@ BEYOND: dict[Call, tuple[tuple[str, str], ...]] = {
     ("POST", f"{NODE}/lxc"): (("/vms/{vmid}", "VM.Allocate"), ("/storage/{storage}", "Datastore.AllocateSpace"), ("/sdn/zones/localnetwork/vmbr0", "SDN.Use")),
     # PVE::API2::VZDump. prune-backups wants Datastore.Allocate: profile retention.
     ("POST", f"{NODE}/vzdump"): (("/vms/{vmid}", "VM.Backup"), ("/storage/{storage}", "Datastore.AllocateSpace")),
+    # PVE::API2::Backup: the storage's retention is changed with a job.
+    ("POST", "/cluster/backup"): (("/storage/{storage}", "Datastore.Allocate"), ("/vms/{vmid}", "VM.Backup")),
     ("GET", f"{NODE}/vzdump/extractconfig"): (("/vms/{vmid}", "VM.Backup"), ("/storage/{storage}", "Datastore.AllocateSpace")),
 }
 # Modules that look for storages in the cluster's list, which leaves out those without Datastore.Audit.
-STORAGES = frozenset({"proxmox_fleet", "proxmox_vm", "proxmox_template", "proxmox_backup", "proxmox_backup_info", "proxmox_restore"})
+STORAGES = frozenset({"proxmox_fleet", "proxmox_vm", "proxmox_template", "proxmox_backup", "proxmox_backup_info", "proxmox_backup_job", "proxmox_restore"})
 # PVE::QemuServer::check_vm_modify_config_perm: the privilege that each key of a guest's configuration wants.
 KEYS: dict[str, str] = {
     **dict.fromkeys(("cores", "sockets", "cpu", "cpulimit", "cpuunits", "numa", "vcpus"), "VM.Config.CPU"),

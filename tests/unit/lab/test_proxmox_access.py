@@ -14,7 +14,7 @@ from helpers.lab_pve import QEMU, Api, api
 from helpers.modules import ModuleFailed, run_module
 
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox import privileges
-from ansible_collections.resilient.platform.plugins.modules import proxmox_access, proxmox_access_info, proxmox_fleet, proxmox_vm_info
+from ansible_collections.resilient.platform.plugins.modules import proxmox_access, proxmox_access_info, proxmox_backup_job, proxmox_fleet, proxmox_vm_info
 from lab.proxmox import store
 
 __all__ = ["api"]
@@ -178,6 +178,18 @@ def test_scope_is_given_in_the_field_s_words(enforced: Api) -> None:
     assert {one["path"] for one in made["access"]["acl"]} == {path for path, *_rest in entries(enforced)} == set(paths)
 
 
+def test_right_to_jobs_does_not_reach_the_roles(enforced: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = access(return_secret=True, profiles=["backup_jobs"], paths=["/vms", "/storage"])
+    assert ("/", TOKEN, "robots", 0) in entries(enforced) and not access(profiles=["backup_jobs"], paths=["/vms", "/storage"])["changed"]
+    enforced.create(100, name="web")
+    login(monkeypatch, made)
+    job = {"id": "nightly", "schedule": "21:00", "guests": ["web"], "storage": "local"}
+    assert run_module(proxmox_backup_job.main, job)["changed"]
+    enforced.token = f"PVEAPIToken={TOKEN}={made['token_secret']}"
+    with pytest.raises(AssertionError, match="403 .*/access, Sys.Modify"):
+        enforced("PUT", f"{ROLES}/robots", privs="VM.Allocate")
+
+
 def test_exclusive_takes_the_rest_away(enforced: Api) -> None:
     access(return_secret=True)
     enforced("PUT", ACL, path="/storage", roles="PVEAuditor", users=USER)
@@ -261,6 +273,7 @@ def test_token_whose_secret_cannot_be_kept_does_not_stay(enforced: Api, tmp_path
         ({"guests": [100], "storages": ["gone"], "return_secret": True}, "There is no storage gone"),
         ({"paths": ["/nodes/pve7"], "return_secret": True}, "There is no node pve7"),
         ({"expire": "soon", "return_secret": True}, "expire is 'soon'"),
+        ({"profiles": ["backup_jobs"]}, "could change its own role"),
         ({"profiles": []}, "profiles and privileges are both empty"),
     ],
 )

@@ -77,7 +77,7 @@ def test_profile_has_nothing_to_spare(profile: str, privilege: str) -> None:
 def test_every_module_has_a_profile_that_lets_it_do_everything() -> None:
     missing = {module for module in EMITTED} - ADMINISTRATORS - {module for profile in privileges.PROFILES.values() for module in profile.modules}
     assert missing == set()
-    pve = server(privileges.wanted_privileges(["all"]))
+    pve = server(privileges.wanted_privileges(privileges.NAMES))
     assert [(module, call) for module, call in pve_calls.everything() if module not in ADMINISTRATORS and allowed(pve, call)] == []
 
 
