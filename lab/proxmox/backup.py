@@ -164,6 +164,10 @@ class Backups(FakePve):  # type: ignore[misc]  # fakepve has no types
         sid = v.get("storage") or "local"
         store = self._store(sid)
         self.require(user, f"/storage/{sid}", "Datastore.AllocateSpace")
+        if v.get("prune-backups"):
+            self.require(user, f"/storage/{sid}", "Datastore.Allocate")
+        if v.get("bwlimit"):
+            self.require(user, "/", "Sys.Modify")
         vms = self._to_dump(v)
         for vm in vms:
             self.require(user, f"/vms/{vm.vmid}", "VM.Backup")
