@@ -221,8 +221,9 @@ import typing as t
 from ansible_collections.resilient.platform.plugins.module_utils._argspec import ArgumentSpec
 from ansible_collections.resilient.platform.plugins.module_utils._errors import PlatformError, Refused
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox import argspec, privileges
-from ansible_collections.resilient.platform.plugins.module_utils._proxmox.access import AccessPlan, Scope, Spec, check_names, parse_expire, plan_absence, plan_access
+from ansible_collections.resilient.platform.plugins.module_utils._proxmox.access import AccessPlan, plan_absence, plan_access
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.access_apply import apply_access
+from ansible_collections.resilient.platform.plugins.module_utils._proxmox.access_spec import Scope, Spec, check_names, parse_expire
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.access_state import read_state
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.client import ProxmoxClient
 

@@ -98,7 +98,13 @@ missing:
 from ansible_collections.resilient.platform.plugins.module_utils._argspec import ArgumentSpec
 from ansible_collections.resilient.platform.plugins.module_utils._errors import PlatformError
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox import argspec, privileges
-from ansible_collections.resilient.platform.plugins.module_utils._proxmox.access_state import ADMINISTRATOR, held_privileges, read_entries, read_roles, read_users
+from ansible_collections.resilient.platform.plugins.module_utils._proxmox.access_state import (
+    ADMINISTRATOR,
+    held_privileges,
+    read_entries,
+    read_roles,
+    read_users,
+)
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.client import ProxmoxClient
 
 

@@ -1,6 +1,7 @@
 """The modules against an unmodified fakepve: a server that keeps state, made by others, with the API's own schema and texts.
 
 Run with: pytest tests/integration/proxmox
+Snapshots, backups, templates and access are in test_stock_fakepve_backups.py.
 Its known gaps (proxmoxer sees them, our plans do not depend on them): a resize changes nothing, a new disk on PUT is stored as text.
 """
 
