@@ -12,7 +12,8 @@ import typing as t
 
 from ansible_collections.resilient.platform.plugins.module_utils._errors import ApiError, TaskFailed
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.client import ProxmoxClient
-from ansible_collections.resilient.platform.plugins.module_utils._proxmox.desired import Desired, is_cloud_init_key
+from ansible_collections.resilient.platform.plugins.module_utils._proxmox.desired import Desired
+from ansible_collections.resilient.platform.plugins.module_utils._proxmox.desired_cloud_init import is_cloud_init_key
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.errors import DigestMismatch, WriteUnanswered
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.models import Guest, GuestConfig
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox.outcome import Outcome
