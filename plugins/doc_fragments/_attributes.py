@@ -35,6 +35,18 @@ attributes:
     details: This module changes nothing.
 """
 
+    # For modules that bring something to a declared state.
+    CONVERGES = r"""
+options: {}
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+"""
+
     ACTIONGROUP_PROXMOX = r"""
 options: {}
 attributes:

@@ -81,7 +81,7 @@ options:
     default: true
 """
 
-    # One guest, for proxmox_vm. proxmox_fleet has the same options in each item of guests.
+    # One guest, for proxmox_vm, together with CONFIGURATION. proxmox_fleet has the same options in each item of guests.
     GUEST = r"""
 options:
   name:
@@ -113,6 +113,15 @@ options:
   full_clone:
     description: Whether to copy the disks. Default is a linked clone of a template and a full clone of any other guest.
     type: bool
+  reboot:
+    description: Whether a running guest is restarted when keys of its configuration wait for that. It never is otherwise.
+    type: bool
+    default: false
+"""
+
+    # What a guest or a template is configured with.
+    CONFIGURATION = r"""
+options:
   cores:
     description: Cores per socket.
     type: int
@@ -207,8 +216,45 @@ options:
       - The volume of a removed disk is kept as V(unusedN). The disk that the guest boots from is never removed.
     type: list
     elements: str
-  reboot:
-    description: Whether a running guest is restarted when keys of its configuration wait for that. It never is otherwise.
+"""
+
+    # What a run or a job of vzdump takes in the same words.
+    VZDUMP = r"""
+options:
+  mode:
+    description: V(snapshot) lets the guest run, V(suspend) freezes it, V(stop) shuts it down and starts it again.
+    type: str
+    choices: [snapshot, suspend, stop]
+  protected:
+    description: Whether neither retention nor a user may remove the archives.
     type: bool
-    default: false
+  keep:
+    description: Retention for the archives of each guest on this storage, used right after its backup. Protected ones do not count.
+    type: dict
+    suboptions:
+      all:
+        description: Keep everything.
+        type: bool
+      last:
+        description: The newest ones.
+        type: int
+      hourly:
+        description: The newest of each of the last hours.
+        type: int
+      daily:
+        description: The newest of each of the last days.
+        type: int
+      weekly:
+        description: The newest of each of the last weeks.
+        type: int
+      monthly:
+        description: The newest of each of the last months.
+        type: int
+      yearly:
+        description: The newest of each of the last years.
+        type: int
+  change_detection:
+    description: How a Proxmox Backup Server finds what changed in a container.
+    type: str
+    choices: [legacy, data, metadata]
 """

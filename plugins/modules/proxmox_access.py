@@ -23,14 +23,8 @@ author:
 extends_documentation_fragment:
   - resilient.platform._proxmox
   - resilient.platform._attributes
+  - resilient.platform._attributes.converges
   - resilient.platform._attributes.actiongroup_proxmox
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
 options:
   user:
     description: User with realm, such as V(automation@pve). Made without a password if it is not there; V(root@pam) is refused.

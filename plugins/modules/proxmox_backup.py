@@ -19,6 +19,7 @@ author:
   - resilient.platform contributors (@resilient-platform)
 extends_documentation_fragment:
   - resilient.platform._proxmox
+  - resilient.platform._proxmox.vzdump
   - resilient.platform._attributes
   - resilient.platform._attributes.actiongroup_proxmox
 attributes:
@@ -44,9 +45,6 @@ options:
     description: Seconds. A guest whose newest archive on O(storage) is not older is left alone. Without it, each run makes a backup.
     type: int
   mode:
-    description: V(snapshot) lets the guest run, V(suspend) freezes it, V(stop) shuts it down and starts it again.
-    type: str
-    choices: [snapshot, suspend, stop]
     default: snapshot
   compress:
     description: Compression. A Proxmox Backup Server has its own, there it is not used.
@@ -54,8 +52,6 @@ options:
     choices: [none, lzo, gzip, zstd]
     default: zstd
   protected:
-    description: Whether neither retention nor a user may remove the archives.
-    type: bool
     default: false
   notes_template:
     description: Notes of the archives. C({{cluster}}), C({{guestname}}), C({{node}}) and C({{vmid}}) are filled in by the server.
@@ -64,39 +60,12 @@ options:
     description:
       - Retention for the archives of each of these guests on this storage, used right after its backup. Protected ones do not count.
       - Without it, nothing is removed but what the storage's own setting says.
-    type: dict
-    suboptions:
-      all:
-        description: Keep everything.
-        type: bool
-      last:
-        description: The newest ones.
-        type: int
-      hourly:
-        description: The newest of each of the last hours.
-        type: int
-      daily:
-        description: The newest of each of the last days.
-        type: int
-      weekly:
-        description: The newest of each of the last weeks.
-        type: int
-      monthly:
-        description: The newest of each of the last months.
-        type: int
-      yearly:
-        description: The newest of each of the last years.
-        type: int
   bwlimit:
     description: Limit in KiB/s. Without it, the node's setting.
     type: int
   fleecing:
     description: Property string of backup fleecing, such as V(enabled=1,storage=local-lvm), which keeps a slow storage from slowing the guest.
     type: str
-  change_detection:
-    description: How a Proxmox Backup Server finds what changed in a container.
-    type: str
-    choices: [legacy, data, metadata]
   wait_timeout:
     description: Seconds to wait for all jobs. They go on after that.
     type: int

@@ -19,15 +19,10 @@ author:
   - resilient.platform contributors (@resilient-platform)
 extends_documentation_fragment:
   - resilient.platform._proxmox
+  - resilient.platform._proxmox.vzdump
   - resilient.platform._attributes
+  - resilient.platform._attributes.converges
   - resilient.platform._attributes.actiongroup_proxmox
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
 options:
   id:
     description: Id of the job. It is what the job is found by.
@@ -64,17 +59,10 @@ options:
   node:
     description: Only on this node. An empty text means on all.
     type: str
-  mode:
-    description: V(snapshot) lets the guest run, V(suspend) freezes it, V(stop) shuts it down and starts it again.
-    type: str
-    choices: [snapshot, suspend, stop]
   compress:
     description: Compression. A Proxmox Backup Server has its own, there it is not used.
     type: str
     choices: [none, lzo, gzip, zstd]
-  protected:
-    description: Whether neither retention nor a user may remove the archives.
-    type: bool
   repeat_missed:
     description: Whether a run that was missed, because the node was off, is done when it is back.
     type: bool
@@ -90,29 +78,6 @@ options:
     description:
       - Retention for the archives of each guest on this storage, used right after its backup. Protected ones do not count.
       - A job without it keeps what the storage's own setting says.
-    type: dict
-    suboptions:
-      all:
-        description: Keep everything.
-        type: bool
-      last:
-        description: The newest ones.
-        type: int
-      hourly:
-        description: The newest of each of the last hours.
-        type: int
-      daily:
-        description: The newest of each of the last days.
-        type: int
-      weekly:
-        description: The newest of each of the last weeks.
-        type: int
-      monthly:
-        description: The newest of each of the last months.
-        type: int
-      yearly:
-        description: The newest of each of the last years.
-        type: int
   bwlimit:
     description: Limit in KiB/s; 0 is none.
     type: int
@@ -121,10 +86,6 @@ options:
       - Property string of backup fleecing, such as V(enabled=1,storage=local-lvm), which keeps a slow storage from slowing the guest.
       - An empty text removes it.
     type: str
-  change_detection:
-    description: How a Proxmox Backup Server finds what changed in a container.
-    type: str
-    choices: [legacy, data, metadata]
 seealso:
   - module: resilient.platform.proxmox_backup_job_info
   - module: resilient.platform.proxmox_backup

@@ -18,15 +18,10 @@ author:
   - resilient.platform contributors (@resilient-platform)
 extends_documentation_fragment:
   - resilient.platform._proxmox
+  - resilient.platform._proxmox.configuration
   - resilient.platform._attributes
+  - resilient.platform._attributes.converges
   - resilient.platform._attributes.actiongroup_proxmox
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
 options:
   name:
     description: Name of the template. It is what the template is found by.
@@ -84,89 +79,14 @@ options:
   node:
     description: Node of a new template. Default is the only one there is.
     type: str
-  cores:
-    description: Cores per socket.
-    type: int
-  sockets:
-    description: Sockets.
-    type: int
-  memory:
-    description: Memory in MiB.
-    type: int
-  cpu:
-    description: CPU type.
-    type: str
   disks:
-    description: Disks by slot, as in M(resilient.platform.proxmox_vm).
-    type: dict
-  networks:
-    description: Network devices by slot, as in M(resilient.platform.proxmox_vm).
-    type: dict
-  cloud_init:
-    description: What cloud-init is told. With any of it, the template gets a cloud-init drive.
-    type: dict
-    suboptions:
-      user:
-        description: User to make.
-        type: str
-      ssh_keys:
-        description: Public keys of that user; exactly these.
-        type: list
-        elements: str
-      ipconfig:
-        description: Addresses by number of the network device, as in M(resilient.platform.proxmox_vm).
-        type: dict
-      nameservers:
-        description: Name servers.
-        type: list
-        elements: str
-      search_domain:
-        description: Search domain, or several separated by blanks.
-        type: str
-      storage:
-        description: Storage of a new cloud-init drive. Default is that of the first disk.
-        type: str
-      password:
-        description: Password of that user. The server keeps it hashed, so it is compared by presence only.
-        type: str
-      update_password:
-        description: V(always) writes the password at every run. V(on_create) writes it when the guest is made, or has none.
-        type: str
-        choices: [on_create, always]
-        default: on_create
-      custom:
-        description: Files that replace the generated ones, as C(cicustom) has it, such as V(user=local:snippets/user.yml).
-        type: str
-      type:
-        description: Format of the drive.
-        type: str
-        choices: [configdrive2, nocloud, opennebula]
-      upgrade:
-        description: Whether packages are upgraded at the first start.
-        type: bool
-  tags:
-    description: Tags; exactly these.
-    type: list
-    elements: str
+    description: Disks by slot, as in M(resilient.platform.proxmox_vm). Those of a template that is there are left alone.
   pool:
     description: Resource pool of a new template.
-    type: str
-  description:
-    description: Notes.
-    type: str
   onboot:
     description: Whether clones start with their node.
-    type: bool
-  agent:
-    description: Whether QEMU's guest agent is used.
-    type: bool
-  options:
-    description: Any other key of the configuration, such as V(scsihw), V(serial0) or V(ostype), as C(qm.conf) has it.
-    type: dict
   remove:
     description: Keys of the configuration that may not be there, such as V(net1) or V(description).
-    type: list
-    elements: str
   wait_timeout:
     description: Seconds for everything, the download included.
     type: int

@@ -19,6 +19,7 @@ author:
 extends_documentation_fragment:
   - resilient.platform._proxmox
   - resilient.platform._proxmox.guest
+  - resilient.platform._proxmox.configuration
   - resilient.platform._proxmox.wait_for
   - resilient.platform._wait
   - resilient.platform._attributes

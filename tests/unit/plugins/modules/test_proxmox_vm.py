@@ -52,6 +52,6 @@ def test_refused_input_fails_without_a_guest(wire: Wire) -> None:
 
 
 def test_both_modules_document_a_guest_in_the_same_words() -> None:
-    one = yaml.safe_load(ModuleDocFragment.GUEST)["options"]
+    one = {**yaml.safe_load(ModuleDocFragment.GUEST)["options"], **yaml.safe_load(ModuleDocFragment.CONFIGURATION)["options"]}
     many = yaml.safe_load(proxmox_fleet.DOCUMENTATION)["options"]["guests"]["suboptions"]
     assert yaml.safe_load(yaml.safe_dump(many).replace("O(guests[].vmid)", "O(vmid)")) == one
