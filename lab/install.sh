@@ -24,7 +24,7 @@ again() {
 command -v apt-get >/dev/null || die "This lab knows Debian 12 only (apt-get was not found)."
 
 packages=(podman runc netavark iptables dpkg-dev debootstrap zfs-fuse zstd nftables iproute2 openssh-client python3-venv rsync git
-  ca-certificates util-linux shellcheck openssl)
+  ca-certificates util-linux e2fsprogs shellcheck openssl)
 missing=()
 for p in "${packages[@]}"; do
   dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing+=("$p")
