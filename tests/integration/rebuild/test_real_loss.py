@@ -82,8 +82,7 @@ class Platform:
 
     def vault(self, node: int = 0) -> hvac.Client:
         credentials = json.loads((self.state.dir / "credentials" / "canary.json").read_text())
-        inventory = json.loads(subprocess.run(["ansible-inventory", *PLAY[1:], "--list"], check=True, capture_output=True, text=True, cwd=ROOT).stdout)
-        address = inventory["_meta"]["hostvars"][inventory["vault"]["hosts"][node]]["ansible_host"]
+        address = self.state.connection["guests"][GUESTS[node]]
         client = hvac.Client(url=f"https://{address}:8200", verify=str(self.state.dir / "credentials" / "tls" / "ca.crt"))
         client.auth.approle.login(role_id=credentials["role_id"], secret_id=credentials["secret_id"])
         return client

@@ -73,6 +73,10 @@ class Elsewhere:
         self.only_the_artefact(result.output)
         return result
 
+    def forget_cluster(self) -> None:
+        """Remove the custody of a Vault cluster whose guests are gone: the role refuses to make another one beside it."""
+        shutil.rmtree(self.state.path("credentials"), ignore_errors=True)
+
     def only_the_artefact(self, output: str) -> None:
         """Every task of the collection came from the artefact's files."""
         paths = set(re.findall(r"^task path: (\S*?):\d+$", output, re.MULTILINE))

@@ -21,10 +21,12 @@ GUESTS = {"vault-1", "vault-2", "vault-3"}
 
 @pytest.fixture(scope="module")
 def site(elsewhere: Elsewhere) -> Iterator[Elsewhere]:
-    """A lab without guests, before and after."""
+    """A lab without guests and without a cluster, before and after."""
     elsewhere.playbook("provision", "-e", "vm_provision_state=absent")
+    elsewhere.forget_cluster()
     yield elsewhere
     elsewhere.playbook("provision", "-e", "vm_provision_state=absent")
+    elsewhere.forget_cluster()
 
 
 def guests(site: Elsewhere) -> dict[str, str]:

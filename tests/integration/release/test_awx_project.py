@@ -72,6 +72,8 @@ class Awx:
     def job(self, playbook: str, *argv: str) -> tuple[Result, list[dict[str, t.Any]]]:
         """Run a job; its result and its events."""
         ident = f"{playbook}-{len(list(self.place.glob('artifacts/*')))}"
+        # Runner keeps a job's command line for the next one of the same directory; AWX gives each job a directory of its own.
+        (self.place / "env" / "cmdline").unlink(missing_ok=True)
         # runner splits this like a shell.
         more = ["--cmdline", " ".join(argv)] if argv else []
         result = self.elsewhere.run("ansible-runner", "run", str(self.place), "-p", f"{playbook}.yml", "--ident", ident, *more,
@@ -86,8 +88,10 @@ def awx(artefact: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> t.I
     made = Awx(tmp_path_factory.mktemp("awx"), artefact)
     made.update()
     made.job("site", "--tags", "provision", "-e", "vm_provision_state=absent")
+    made.elsewhere.forget_cluster()
     yield made
     made.job("site", "--tags", "provision", "-e", "vm_provision_state=absent")
+    made.elsewhere.forget_cluster()
 
 
 def modules(events: list[dict[str, t.Any]]) -> set[str]:
