@@ -62,7 +62,13 @@ def test_check_mode_writes_nothing(args: Args, tmp_path: pathlib.Path, mode: str
 
 
 def test_run_until_the_stop_file(args: Args, tmp_path: pathlib.Path) -> None:
-    thread = threading.Thread(target=lambda: (time.sleep(0.4), (tmp_path / "run" / core.STOP_NAME).touch()))
+    def stop() -> None:
+        written = tmp_path / "run" / "canary-other.jsonl"
+        while not written.exists() or written.read_bytes().count(b"\n") < 3:
+            time.sleep(0.02)
+        (tmp_path / "run" / core.STOP_NAME).touch()
+
+    thread = threading.Thread(target=stop, daemon=True)
     thread.start()
     found = act(args, "run", interval_seconds=0.05, max_seconds=20)
     thread.join()
