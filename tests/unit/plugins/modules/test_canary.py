@@ -64,7 +64,7 @@ def test_check_mode_writes_nothing(args: Args, tmp_path: pathlib.Path, mode: str
 def test_run_until_the_stop_file(args: Args, tmp_path: pathlib.Path) -> None:
     def stop() -> None:
         written = tmp_path / "run" / "canary-other.jsonl"
-        while not written.exists() or written.read_bytes().count(b"\n") < 3:
+        while not written.exists() or written.read_bytes().count(b"\n") < 5:
             time.sleep(0.02)
         (tmp_path / "run" / core.STOP_NAME).touch()
 
