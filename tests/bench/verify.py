@@ -16,7 +16,6 @@ import io
 import json
 import os
 import pathlib
-import subprocess
 import sys
 import tarfile
 import tempfile
