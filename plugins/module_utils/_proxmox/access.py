@@ -264,5 +264,6 @@ def plan_absence(client: ProxmoxClient, spec: Spec, state: State) -> AccessPlan:
         holders = sorted({entry.who for entry in left if entry.role == spec.role})
         plan.remove_role = not holders and not role.special
         if not plan.remove_role:
-            plan.kept.append(f"role {spec.role}, which {', '.join(holders) + ' have' if holders else 'is the server’s own'}")
+            reason = f"{', '.join(holders)} have" if holders else "is one of the server's own"
+            plan.kept.append(f"role {spec.role}, which {reason}")
     return plan

@@ -6,11 +6,10 @@ import json
 import os
 import pathlib
 import stat
-import threading
 from typing import Any
 
 import pytest
-from helpers.lab_pve import QEMU, Api, api
+from helpers.lab_pve import Api, api
 from helpers.modules import ModuleFailed, run_module
 
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox import privileges
