@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -284,7 +285,14 @@ def test_manifest_with_a_wrong_signature_in_the_bucket_is_named(drill: Drill) ->
     key = f"{drill.environment}/manifests/00000001.dsse.json"
     forged = drill.copy(mixed, direction="fetch", dest=str(drill.dir / "work/forged"), key=key)
     drill.copy(drill.destinations[0], src=forged["dest"], key=key)
-    with pytest.raises(ModuleFailed, match=r"signature of The manifest https://.*offsite.* is wrong"):
+    wrong = r"signature of The manifest https://.*offsite.* is wrong"
+
+    found = drill.newest()  # The NAS has it intact.
+    assert found["found_at"] == ["nas"] and list(found["untrusted"]) == ["offsite"]
+    assert re.search(wrong, found["untrusted"]["offsite"])
+
+    del drill.destinations[1]
+    with pytest.raises(ModuleFailed, match=wrong):
         drill.newest()
 
 

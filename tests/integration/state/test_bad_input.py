@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import time
 from typing import Any
 
 import pytest
@@ -173,16 +174,25 @@ def test_guest_that_cannot_be_made(empty_lab: LabState, tmp_path: pathlib.Path, 
     says(refused(empty_lab, "provision", {}, *guest(empty_lab, tmp_path, **change)), *words)
 
 
+def finished(node: Any, upid: str) -> None:
+    """Wait for a task of the node: what it changes would look like a write of the play."""
+    end = time.monotonic() + 60
+    while (status := node.tasks(upid).status.get())["status"] != "stopped":
+        assert time.monotonic() < end, status
+        time.sleep(0.1)
+    assert status["exitstatus"] == "OK", status
+
+
 def test_name_that_two_guests_have(empty_lab: LabState) -> None:
     access = empty_lab.connection["proxmox"]
     node = proxmox(empty_lab).nodes(access["node"])
     for vmid in (901, 902):
-        node.qemu(9000).clone.post(newid=vmid, name="vault-3")
+        finished(node, node.qemu(9000).clone.post(newid=vmid, name="vault-3"))
     try:
         says(refused(empty_lab, "provision", {}), "vault-3", "901", "902", "vmid")
     finally:
         for vmid in (901, 902):
-            node.qemu(vmid).delete(purge=1)
+            finished(node, node.qemu(vmid).delete(purge=1))
     assert [name for name in held(empty_lab)["guests"] if "vault" in name] == []
 
 
