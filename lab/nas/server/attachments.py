@@ -1,4 +1,4 @@
-"""What hangs on a dataset: tasks that the middleware deletes or switches off together with it."""
+"""What hangs on a dataset: tasks and shares that the middleware deletes or switches off together with it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import Any
 from lab.nas.server.middleware import Middleware
 
 Entry = dict[str, Any]
-TITLES = {"snapshottask": "Snapshot Task", "replication": "Replication"}
+# Table -> title, service and naming field of its attachment delegate (plugins/*/fs_attachment_delegate.py).
+DELEGATES: dict[str, tuple[str, str | None, str]] = {
+    "snapshottask": ("Snapshot Task", None, "dataset"), "replication": ("Replication", None, "name"), "sharing_nfs": ("NFS Share", "nfs", "path"),
+    "sharing_smb": ("SMB Share", "cifs", "name"), "iscsi_extent": ("iSCSI Extent", "iscsitarget", "name")}
 
 
 def is_child(dataset: str, parent: str) -> bool:
@@ -22,19 +25,24 @@ def local_datasets(task: Entry) -> list[str]:
     return list(task["source_datasets"]) if task["direction"] == "PUSH" else [task["target_dataset"]]
 
 
+def _places(table: str, entry: Entry) -> list[str]:
+    """Return where an entry is, as names of datasets (or of directories in them)."""
+    if table == "snapshottask":
+        return [entry["dataset"]]
+    if table == "replication":
+        return local_datasets(entry)
+    return [(entry["path"] or "").removeprefix("/mnt/").removeprefix("zvol/").rstrip("/")]
+
+
 def find(mw: Middleware, dataset: str, *, enabled: bool | None = None) -> dict[str, list[Entry]]:
     """Return the entries that hang on a dataset or its children, by table."""
-    found = {
-        "snapshottask": [task for task in mw.store.table("snapshottask") if is_child(task["dataset"], dataset)],
-        "replication": [task for task in mw.store.table("replication") if any(is_child(name, dataset) for name in local_datasets(task))],
-    }
+    found = {table: [entry for entry in mw.store.table(table) if any(is_child(name, dataset) for name in _places(table, entry))] for table in DELEGATES}
     return {name: [task for task in tasks if enabled is None or task["enabled"] == enabled] for name, tasks in found.items()}
 
 
 def show(mw: Middleware, dataset: str) -> list[Entry]:
     """Return the answer of ``*.attachments``."""
-    names = {"snapshottask": "dataset", "replication": "name"}
-    return [{"type": TITLES[table], "service": None, "attachments": [task[names[table]] for task in tasks]}
+    return [{"type": DELEGATES[table][0], "service": DELEGATES[table][1], "attachments": [task[DELEGATES[table][2]] for task in tasks]}
             for table, tasks in find(mw, dataset, enabled=True).items() if tasks]
 
 
@@ -44,6 +52,7 @@ def delete(mw: Middleware, dataset: str) -> None:
         for task in tasks:
             mw.store.delete(table, task["id"])
     forget_bindings(mw)
+    mw.exports_changed()
 
 
 def toggle(mw: Middleware, dataset: str, enabled: bool) -> dict[str, list[int]]:
@@ -52,12 +61,20 @@ def toggle(mw: Middleware, dataset: str, enabled: bool) -> dict[str, list[int]]:
     for table, tasks in found.items():
         for task in tasks:
             mw.store.update(table, task["id"], {"enabled": enabled})
+    mw.exports_changed()
     return {table: [task["id"] for task in tasks] for table, tasks in found.items()}
 
 
 def forget_bindings(mw: Middleware) -> None:
-    """Take snapshot tasks that are gone out of the replication tasks bound to them."""
+    """Take snapshot tasks that are gone out of the replication tasks bound to them, extents out of their targets."""
     ids = {task["id"] for task in mw.store.table("snapshottask")}
     for task in mw.store.table("replication"):
         task["periodic_snapshot_tasks"] = [key for key in task["periodic_snapshot_tasks"] if key in ids]
+    extents = {entry["id"] for entry in mw.store.table("iscsi_extent")}
+    maps = mw.store.table("iscsi_targetextent")
+    orphans = {entry["target"] for entry in maps if entry["extent"] not in extents}
+    maps[:] = [entry for entry in maps if entry["extent"] in extents]
+    orphans -= {entry["target"] for entry in maps}
+    targets = mw.store.table("iscsi_target")
+    targets[:] = [entry for entry in targets if entry["id"] not in orphans]
     mw.store.save()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from pathlib import Path
 from typing import Any
 
 from lab.nas.server import attachments, props
@@ -101,7 +100,7 @@ def create(call: Call, data: Entry) -> Any:
         raise CallError(f"Failed to create dataset: {exc}") from exc
     _check_mounted(mw, data["name"])
     if volume:
-        with open(Path("/mnt", data["name"], "vol.img"), "wb") as stream:
+        with open(mw.mnt / data["name"] / "vol.img", "wb") as stream:
             stream.truncate(data["volsize"])
     return instance(mw, data["name"])
 

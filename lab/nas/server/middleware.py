@@ -29,6 +29,8 @@ class Middleware:
         self.methods: dict[str, Method] = methods(config["version"])
         self.sessions: set[Session] = set()
         self.loop: asyncio.AbstractEventLoop | None = None
+        # Where the pools are mounted, as this process sees it.
+        self.mnt = Path(config.get("mnt", "/mnt"))
 
     @property
     def version(self) -> str:
@@ -49,6 +51,9 @@ class Middleware:
     def peers(self) -> list[dict[str, Any]]:
         """Return the configurations of all NASes of the lab: who answers at which address and SSH port."""
         return [json.loads(Path(path).read_text()) for path in self.config["peers"] if Path(path).exists()]
+
+    def exports_changed(self) -> None:
+        """Called whenever the NFS shares may have changed."""
 
     def start_job(self, name: str, arguments: list[Any], call: Call | None = None) -> Job:
         """Start a job method with parsed arguments."""

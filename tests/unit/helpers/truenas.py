@@ -14,6 +14,11 @@ from ansible_collections.resilient.platform.plugins.module_utils._truenas.transp
 
 KEY = "1-" + "k" * 64
 ANY: t.Any = object()
+# The least that modules without a case in test_truenas_modules.py must be given.
+REQUIRED: dict[str, dict[str, t.Any]] = {
+    "nfs_share": {"shares": [{"path": "/mnt/tank/a"}]},
+    "smb_share": {"shares": [{"name": "a", "path": "/mnt/tank/a"}]},
+}
 
 
 def call_error(number: int, name: str, reason: str, *, kind: str = "CallError") -> dict[str, t.Any]:

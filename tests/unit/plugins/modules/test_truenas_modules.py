@@ -177,7 +177,7 @@ def test_a_refused_write_says_what_and_how_far(case: Case, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("name", [name.removeprefix("truenas_") for name in MODULES])
 def test_wrong_key_is_an_authentication_error_without_the_key(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    args = {case.module: case.args for case in CASES}.get(name, {})
+    args = {**truenas.REQUIRED, **{case.module: case.args for case in CASES}}.get(name, {})
     server = Server(truenas.options(), truenas.login("AUTH_ERR"), session=False)
     server.patch(monkeypatch)
     with pytest.raises(ModuleFailed) as caught:
