@@ -73,3 +73,50 @@ requirements:
 notes:
   - One task is one log-in. TrueNAS takes 20 a minute and address; the module waits when it is told to.
 """
+
+    # A second system, as far as a module reads or writes it.
+    PEER = r"""
+options:
+  peer:
+    description: The API of the second system.
+    type: dict
+    suboptions:
+      api_host:
+        description: Name or address of the second system.
+        type: str
+        required: true
+      api_port:
+        description: TCP port of its API.
+        type: int
+        default: 443
+      api_username:
+        description: Account on it.
+        type: str
+        required: true
+      api_key:
+        description: API key of the account. Exactly one of this and O(peer.api_password) is needed.
+        type: str
+      api_password:
+        description: Password of the account.
+        type: str
+      api_protocol:
+        description: As O(api_protocol).
+        type: str
+        default: wss
+        choices: [wss, ws]
+      api_version:
+        description: As O(api_version).
+        type: str
+        default: current
+      api_timeout:
+        description: As O(api_timeout).
+        type: int
+        default: 60
+      validate_certs:
+        description: Whether its certificate must be trusted.
+        type: bool
+        default: true
+      ca_path:
+        description: CA certificates to trust.
+        type: path
+"""

@@ -20,7 +20,7 @@ def _label(value: t.Any) -> str:
     return str("" if value is None else value).replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
-def _family(name: str, about: str, samples: t.Iterable[Sample]) -> list[str]:
+def family(name: str, about: str, samples: t.Iterable[Sample]) -> list[str]:
     lines: list[str] = []
     for labels, value in samples:
         if value is not None:
@@ -40,31 +40,31 @@ def render(report: t.Mapping[str, t.Any]) -> bytes:
     points = [({**base, "asset": point["asset"], "id": point["id"]}, point) for point in report["recovery_points"]]
     good = report["verdict"] == "verified"
     families = [
-        _family("run_info", "The newest run; its value is always 1.", [({**base, "run": about["id"], "verdict": report["verdict"]}, 1)]),
-        _family("run_verified", "1 if the verdict is verified, 0 if it failed or could not be verified.", [(base, int(good))]),
-        _family("run_end_timestamp_seconds", "When the newest run ended.", [(base, ended)]),
-        _family("run_verified_timestamp_seconds", "When the newest run ended, if its verdict is verified.", [(base, ended if good else None)]),
-        _family(
+        family("run_info", "The newest run; its value is always 1.", [({**base, "run": about["id"], "verdict": report["verdict"]}, 1)]),
+        family("run_verified", "1 if the verdict is verified, 0 if it failed or could not be verified.", [(base, int(good))]),
+        family("run_end_timestamp_seconds", "When the newest run ended.", [(base, ended)]),
+        family("run_verified_timestamp_seconds", "When the newest run ended, if its verdict is verified.", [(base, ended if good else None)]),
+        family(
             "rto_seconds",
             "Measured time from the disaster to the last required check that became green.",
             [(labels, row["rto_seconds"]) for labels, row in assets],
         ),
-        _family("rto_target_seconds", "Objective for the recovery time.", [(labels, row["rto_target_seconds"]) for labels, row in assets]),
-        _family("rpo_seconds", "Measured time from the newest recovered canary to the disaster.", [(labels, row["rpo_seconds"]) for labels, row in assets]),
-        _family("rpo_target_seconds", "Objective for the loss of data.", [(labels, row["rpo_target_seconds"]) for labels, row in assets]),
-        _family(
+        family("rto_target_seconds", "Objective for the recovery time.", [(labels, row["rto_target_seconds"]) for labels, row in assets]),
+        family("rpo_seconds", "Measured time from the newest recovered canary to the disaster.", [(labels, row["rpo_seconds"]) for labels, row in assets]),
+        family("rpo_target_seconds", "Objective for the loss of data.", [(labels, row["rpo_target_seconds"]) for labels, row in assets]),
+        family(
             "phase_duration_seconds",
             "Duration of a step.",
             [({**base, "step": row["step"], "after_disaster": str(row["after_disaster"]).lower()}, row["seconds"]) for row in report["phases"]],
         ),
-        _family(
+        family(
             "checks", "Number of checks by outcome.", [({**base, "outcome": outcome}, outcomes.count(outcome)) for outcome in ("passed", "failed", "skipped")]
         ),
-        _family("canary_recovered", "Canaries that were found again.", [(labels, row.get("recovered")) for labels, row in stores]),
-        _family("canary_lost", "Acknowledged canaries that were not found again.", [(labels, row.get("lost")) for labels, row in stores]),
-        _family("canary_phantom", "Canaries that were found and never written.", [(labels, row.get("phantom")) for labels, row in stores]),
-        _family("recovery_point_size_bytes", "Size of a recovery point.", [(labels, point.get("size_bytes")) for labels, point in points]),
-        _family(
+        family("canary_recovered", "Canaries that were found again.", [(labels, row.get("recovered")) for labels, row in stores]),
+        family("canary_lost", "Acknowledged canaries that were not found again.", [(labels, row.get("lost")) for labels, row in stores]),
+        family("canary_phantom", "Canaries that were found and never written.", [(labels, row.get("phantom")) for labels, row in stores]),
+        family("recovery_point_size_bytes", "Size of a recovery point.", [(labels, point.get("size_bytes")) for labels, point in points]),
+        family(
             "recovery_point_taken_timestamp_seconds",
             "When a recovery point was taken.",
             [(labels, parse_time(point["taken_at"]).timestamp()) for labels, point in points],

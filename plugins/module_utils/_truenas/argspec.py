@@ -41,6 +41,13 @@ def api_spec() -> ArgumentSpec:
     )
 
 
+def peer_spec() -> dict[str, t.Any]:
+    """Return the option ``peer``: the connection options of a second system, without fallbacks to the environment; the mirror of ``_truenas.peer``."""
+    found = {name: {key: value for key, value in spec.items() if key != "fallback"} for name, spec in api_spec().options.items()}
+    secrets = ("api_key", "api_password")
+    return {"type": "dict", "options": found, "mutually_exclusive": [secrets], "required_one_of": [secrets]}
+
+
 def settings_from(params: t.Mapping[str, t.Any]) -> Settings:
     """Return the connection settings from module parameters (or from a dictionary with the same keys)."""
     version = params.get("api_version") or "current"

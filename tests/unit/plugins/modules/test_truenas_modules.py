@@ -389,6 +389,10 @@ def test_documentation_says_what_the_argument_spec_does(name: str) -> None:
     found = module(name.removeprefix("truenas_"))
     text = yaml.safe_load(found.DOCUMENTATION)
     documented = {**yaml.safe_load(fragment.ModuleDocFragment.DOCUMENTATION)["options"], **text["options"]}
+    if "resilient.platform._truenas.peer" in text["extends_documentation_fragment"]:
+        # As ansible merges them: what the module says of an option comes before what the fragment says.
+        shared = yaml.safe_load(fragment.ModuleDocFragment.PEER)["options"]
+        documented |= {key: {**value, **documented.get(key, {})} for key, value in shared.items()}
     assert _shape(documented) == _shape(found.argument_spec().options)
     assert set(api_spec().options) <= set(documented)
     for example in yaml.safe_load(found.EXAMPLES):
