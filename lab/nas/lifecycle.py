@@ -13,6 +13,7 @@ import time
 from lab import pki
 from lab.nas import namespace
 from lab.nas.layout import DISK_BYTES, DISKS, REPO, ROLES, USERNAME, Nas, Settings, all_nas, ports_of
+from lab.nas.server.registry import VERSIONS
 from lab.nas.server.secret import hash_key, new_key
 from lab.nas.server.store import Store
 from lab.state import LabError, LabState, Row, say
@@ -20,7 +21,7 @@ from lab.state import LabError, LabState, Row, say
 
 def up(state: LabState, settings: Settings | None = None) -> None:
     """Start both NASes and write ``connection['truenas']``. No pool is made: that is the user's play."""
-    settings = settings or Settings(rate_limit=int(os.environ.get("RESILIENT_LAB_NAS_RATE_LIMIT", "20")))
+    settings = settings or _from_environment()
     for nas in all_nas(state):
         started = time.monotonic()
         if configure(nas, settings):
@@ -30,6 +31,14 @@ def up(state: LabState, settings: Settings | None = None) -> None:
         start_server(nas)
         say(f"nas: {nas.name} answers on {state.address}:{nas.config()['ports']['api']} ({time.monotonic() - started:.1f} s)")
     state.update("truenas", {ROLES[nas.name]: _connection(nas) for nas in all_nas(state)})
+
+
+def _from_environment() -> Settings:
+    """Return what the knobs in README.md say. LabError for a release that the double does not play."""
+    version = os.environ.get("RESILIENT_LAB_NAS_VERSION", Settings.version)
+    if version not in VERSIONS:
+        raise LabError(f"RESILIENT_LAB_NAS_VERSION is {version!r}: the NAS plays {', '.join(VERSIONS)}.")
+    return Settings(version=version, rate_limit=int(os.environ.get("RESILIENT_LAB_NAS_RATE_LIMIT", "20")))
 
 
 def configure(nas: Nas, settings: Settings) -> bool:

@@ -37,7 +37,7 @@ def build(mw: Middleware, *, tls: bool) -> web.Application:
         response = web.WebSocketResponse(max_msg_size=4 * 1024 * 1024)
         await response.prepare(request)
         origin = request.remote or "0.0.0.0"
-        session = Session(mw, limiter, origin, secure=tls or ipaddress.ip_address(origin).is_loopback)
+        session = Session(mw, limiter, origin, secure=tls or ipaddress.ip_address(origin).is_loopback, tls=tls, api=version)
         await session.serve(response)
         return response
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import hmac
 import secrets
 import time
@@ -10,7 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from lab.nas.server import ejson
+from lab.nas.server import ejson, scram
+from lab.nas.server.errors import CallError
 from lab.nas.server.middleware import Call
 from lab.nas.server.registry import method
 from lab.nas.server.schema import Model
@@ -20,6 +22,7 @@ from lab.nas.server.user import account
 
 Entry = dict[str, Any]
 FAILURE_DELAY = 1.0  # authenticator level 1: at least one second
+OTP_TOKEN = "246810"  # what the second factor of the account "second-factor" always is
 _TOKENS: dict[str, Entry] = {}
 
 
@@ -55,16 +58,38 @@ class TokenPlain(Model):
     login_options: LoginOptions = LoginOptions()
 
 
-class LoginArgs(Model):
-    """Arguments of login_ex."""
+class OtpToken(Model):
+    """The second step of a login that was answered with OTP_REQUIRED."""
 
-    login_data: Annotated[ApiKeyPlain | PasswordPlain | TokenPlain, Field(discriminator="mechanism")]
+    mechanism: Literal["OTP_TOKEN"]
+    otp_token: str
+    login_options: LoginOptions = LoginOptions()
+
+
+class Scram(Model):
+    """A message of SCRAM-SHA-512; since 26."""
+
+    mechanism: Literal["SCRAM"]
+    scram_type: Literal["CLIENT_FIRST_MESSAGE", "CLIENT_FINAL_MESSAGE"]
+    rfc_str: str
+
+
+class LoginArgs(Model):
+    """Arguments of login_ex up to 25.10."""
+
+    login_data: Annotated[ApiKeyPlain | PasswordPlain | TokenPlain | OtpToken, Field(discriminator="mechanism")]
+
+
+class LoginArgs26(Model):
+    """Arguments of login_ex from 26 on."""
+
+    login_data: Annotated[ApiKeyPlain | PasswordPlain | TokenPlain | OtpToken | Scram, Field(discriminator="mechanism")]
 
 
 @method("auth.mechanism_choices", public=True)
 def mechanism_choices(call: Call) -> Any:
     """The mechanisms on offer; clients ask before each login."""
-    return ["API_KEY_PLAIN", "PASSWORD_PLAIN", "TOKEN_PLAIN"]
+    return ["API_KEY_PLAIN", "PASSWORD_PLAIN", "TOKEN_PLAIN", *(["SCRAM"] if call.mw.version >= "26" else [])]
 
 
 def _failed(kind: str = "AUTH_ERR") -> Entry:
@@ -78,13 +103,18 @@ def _check_api_key(call: Call, text: str, username: str | None) -> tuple[str, En
     entry = call.mw.store.find("api_key", int(number)) if number.isdigit() else None
     if entry is None or not check_key(text, entry) or username not in (None, entry["username"]):
         return "AUTH_ERR", None
-    if entry["revoked"] or (entry["expires_at"] and entry["expires_at"] < time.time()):
-        return "EXPIRED", None
+    if not _good(entry):
+        # From 26 on a revoked key is a wrong key, unless it has an end (plugins/auth_/login_ex_impl.py, login_ex_api_key_plain).
+        return "AUTH_ERR" if call.mw.version >= "26" and not entry["expires_at"] else "EXPIRED", None
     assert call.session is not None
     if not call.session.secure:
         call.mw.store.update("api_key", entry["id"], {"revoked": True, "revoked_reason": "Attempt to use over an insecure transport"})
         return "EXPIRED", None
     return "SUCCESS", entry
+
+
+def _good(entry: Entry) -> bool:
+    return not (entry["revoked"] or (entry["expires_at"] and entry["expires_at"] < time.time()))
 
 
 def _log_in(session: Session, username: str, kind: str, data: Entry) -> str:
@@ -97,10 +127,22 @@ def _log_in(session: Session, username: str, kind: str, data: Entry) -> str:
     return "SUCCESS"
 
 
-@method("auth.login_ex", LoginArgs, public=True)
+@method("auth.login_ex_continue", LoginArgs, public=True, until="25.10")
+@method("auth.login_ex_continue", LoginArgs26, public=True, since="26")
+@method("auth.login_ex", LoginArgs, public=True, until="25.10")
+@method("auth.login_ex", LoginArgs26, public=True, since="26")
 def login_ex(call: Call, data: Entry) -> Any:
     """Log in; the answer's ``response_type`` says how it went."""
     assert call.session is not None
+    if urls := call.mw.config.get("standby_of"):
+        # The standby controller of a pair: plugins/auth.py, login_ex, before anything is checked.
+        return {"response_type": "REDIRECT", "urls": list(urls)}
+    if data["mechanism"] == "SCRAM":
+        return _scram(call, data)
+    call.session.scram = None
+    if data["mechanism"] == "PASSWORD_PLAIN" and _password_is_right(call, data) and _has_second_factor(call, data["username"]):
+        call.session.second_factor_of = data["username"]
+        return {"response_type": "OTP_REQUIRED", "username": data["username"]}
     outcome, username, kind, details = _authenticate(call, data)
     if outcome == "SUCCESS":
         outcome = _log_in(call.session, username, kind, details)
@@ -115,10 +157,48 @@ def _authenticate(call: Call, data: Entry) -> tuple[str, str, str, Entry]:
         outcome, entry = _check_api_key(call, data["api_key"], data["username"])
         return outcome, data["username"], "API_KEY", {"api_key": {"id": entry["id"], "name": entry["name"]}} if entry else {}
     if data["mechanism"] == "PASSWORD_PLAIN":
-        good = account(call.mw, data["username"]) is not None and hmac.compare_digest(data["password"].encode(), call.mw.config["password"].encode())
-        return "SUCCESS" if good else "AUTH_ERR", data["username"], "LOGIN_PASSWORD", {}
+        return "SUCCESS" if _password_is_right(call, data) else "AUTH_ERR", data["username"], "LOGIN_PASSWORD", {}
+    if data["mechanism"] == "OTP_TOKEN":
+        return _second_factor(call, data["otp_token"])
     token = _token(call, data["token"])
     return ("SUCCESS", token["username"], "TOKEN", {}) if token else ("AUTH_ERR", "", "TOKEN", {})
+
+
+def _password_is_right(call: Call, data: Entry) -> bool:
+    return account(call.mw, data["username"]) is not None and hmac.compare_digest(data["password"].encode(), call.mw.config["password"].encode())
+
+
+def _has_second_factor(call: Call, username: str) -> bool:
+    return bool((account(call.mw, username) or {}).get("twofactor_auth_configured"))
+
+
+def _second_factor(call: Call, text: str) -> tuple[str, str, str, Entry]:
+    """The second step of a login with a password; the token is a fixed one here."""
+    assert call.session is not None
+    username, call.session.second_factor_of = call.session.second_factor_of, None
+    if username is None:
+        raise CallError("OTP_TOKEN: one-time password was not requested", errno.EINVAL)
+    return "SUCCESS" if text == OTP_TOKEN else "AUTH_ERR", username, "LOGIN_TWOFACTOR", {}
+
+
+def _scram(call: Call, data: Entry) -> Entry:
+    """Both messages of SCRAM. What is wrong with a key is not told: all of it is AUTH_ERR (plugins/auth.py, login_ex)."""
+    session = call.session
+    assert session is not None
+    if data["scram_type"] == "CLIENT_FIRST_MESSAGE":
+        keys = [one for one in call.mw.store.table("api_key") if _good(one)]
+        session.scram = scram.first(data["rfc_str"], keys, tls=session.tls)
+        if session.scram is None:
+            return _failed()
+        return {"response_type": "SCRAM_RESPONSE", "scram_type": "SERVER_FIRST_RESPONSE", "rfc_str": session.scram.reply, "user_info": None}
+    exchange, session.scram = session.scram, None
+    if exchange is None:
+        raise CallError("SCRAM authentication is not in progress")
+    proof = scram.final(data["rfc_str"], exchange, call.mw.config.get("certificate"))
+    details = {"api_key": {"id": exchange.key["id"], "name": exchange.key["name"]}}
+    if proof is None or _log_in(session, exchange.username, "API_KEY", details) != "SUCCESS":
+        return _failed()
+    return {"response_type": "SCRAM_RESPONSE", "scram_type": "SERVER_FINAL_RESPONSE", "rfc_str": proof, "user_info": _me(session)}
 
 
 def _token(call: Call, text: str) -> Entry | None:

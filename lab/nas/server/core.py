@@ -34,14 +34,14 @@ class SetOptionsArgs(Model):
 def set_options(call: Call, options: Entry) -> Any:
     """Change options of this connection; returns all of them (clients look at ``legacy_jobs``)."""
     assert call.session is not None
-    if call.mw.version < "25.10":
+    if call.session.api < "25.10":
         found = ValidationErrors()
         for name in options:
             if name != "py_exceptions":
                 found.add(f"options.{name}", "Extra inputs are not permitted")
         found.check()
     call.session.options.update(options)
-    if call.mw.version < "25.10":
+    if call.session.api < "25.10":
         return None
     return dict(call.session.options)
 

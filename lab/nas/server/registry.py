@@ -8,10 +8,10 @@ from typing import Any
 
 from lab.nas.server.schema import Model, NoArgs
 
-VERSIONS = ("25.04", "25.10")
-# The API versions that a server of each version serves, newest last, as GET /api/versions lists them.
-API_VERSIONS = {"25.04": ["v25.04.0", "v25.04.1", "v25.04.2"],
-                "25.10": ["v25.04.0", "v25.04.1", "v25.04.2", "v25.10.0", "v25.10.1", "v25.10.2"]}
+VERSIONS = ("25.04", "25.10", "26", "27")
+_SERVED = ("v25.04.0", "v25.04.1", "v25.04.2", "v25.10.0", "v25.10.1", "v25.10.2", "v25.10.5", "v26.0.0", "v27.0.0")
+# The API versions that a server of each version serves, newest last, as GET /api/versions lists them: old ones stay.
+API_VERSIONS = {"25.04": list(_SERVED[:3]), "25.10": list(_SERVED[:7]), "26": list(_SERVED[:8]), "27": list(_SERVED)}
 Function = Callable[..., Any]
 
 

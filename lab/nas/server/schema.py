@@ -103,8 +103,33 @@ def _collect(exc: ValidationError) -> ValidationErrors:
     return found
 
 
-def parse(model: type[Model], params: list[Any]) -> list[Any]:
-    """Validate positional parameters; returns them as plain data in the model's order. ValidationErrors."""
+# The names of their parameter in the older of the middleware's two schemas, which these services had up to 25.04
+# (branch stable/fangtooth: plugins/pool_/dataset.py, plugins/replication.py, plugins/zfs_/snapshot.py, schema/dict_schema.py).
+_OLD_NAMES = {
+    "pool.dataset.create": "pool_dataset_create", "pool.dataset.update": "pool_dataset_update", "pool.dataset.delete": "dataset_delete",
+    "replication.create": "replication_create", "replication.update": "replication_update", "zfs.snapshot.create": "snapshot_create"}
+_OLD_TEXTS = {"Extra inputs are not permitted": "Field was not expected", "Field required": "attribute required"}
+
+
+def old_name(method: str) -> str | None:
+    """Return what the older schema calls the parameter of a method, or None for one that left it before 25.04."""
+    return _OLD_NAMES.get(method)
+
+
+def _in_old_style(found: ValidationErrors, name: str) -> ValidationErrors:
+    """Rename ``data.quota`` to ``pool_dataset_create.quota``, in the older schema's words."""
+    renamed = ValidationErrors()
+    for attribute, message, code in found.errors:
+        first, dot, rest = str(attribute or "").partition(".")
+        renamed.add(f"{name}{dot}{rest}" if first in ("data", "options") else attribute, _OLD_TEXTS.get(message, message), code)
+    return renamed
+
+
+def parse(model: type[Model], params: list[Any], *, old: str | None = None) -> list[Any]:
+    """Validate positional parameters; returns them as plain data in the model's order. ValidationErrors.
+
+    ``old`` names the parameter in the older schema, if errors shall look as that one's did.
+    """
     names = list(model.model_fields)
     if len(params) > len(names):
         found = ValidationErrors()
@@ -113,5 +138,5 @@ def parse(model: type[Model], params: list[Any]) -> list[Any]:
     try:
         parsed = model(**dict(zip(names, params, strict=False)))
     except ValidationError as exc:
-        raise _collect(exc) from exc
+        raise (_in_old_style(_collect(exc), old) if old else _collect(exc)) from exc
     return [dump(getattr(parsed, name)) for name in names]

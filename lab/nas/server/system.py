@@ -12,7 +12,7 @@ from lab.nas.server import ejson
 from lab.nas.server.middleware import Call
 from lab.nas.server.registry import method
 
-RELEASES = {"25.04": "25.04.2.6", "25.10": "25.10.2"}
+RELEASES = {"25.04": "25.04.2.6", "25.10": "25.10.6", "26": "26.0.0", "27": "27.0.0"}
 
 
 def _uptime() -> float:

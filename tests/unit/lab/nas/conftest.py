@@ -15,6 +15,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from lab.nas.server import app, auth
 from lab.nas.server.middleware import Middleware
+from lab.nas.server.registry import VERSIONS
 from lab.nas.server.secret import hash_key, new_key
 from lab.nas.server.zfs import Snapshot, Zfs
 
@@ -93,10 +94,10 @@ def no_delay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lab.nas.server.session.random.uniform", lambda low, high: 0.0)
 
 
-@pytest.fixture
-def config(tmp_path: pathlib.Path) -> dict[str, Any]:
-    """The configuration of a NAS."""
-    return {"name": "nas-a", "dir": str(tmp_path), "address": "127.0.0.1", "ports": {"api": 1, "plain": 2, "ssh": 3}, "version": "25.10", "rate_limit": 20,
+@pytest.fixture(params=VERSIONS)
+def config(tmp_path: pathlib.Path, request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The configuration of a NAS, once of each release."""
+    return {"name": "nas-a", "dir": str(tmp_path), "address": "127.0.0.1", "ports": {"api": 1, "plain": 2, "ssh": 3}, "version": request.param, "rate_limit": 20,
             "scheduler": False, "disks": ["sda"], "username": "automation", "password": "pass-word", "peers": [], "api_key": "", "ca": None}
 
 

@@ -28,9 +28,9 @@ Talk = Callable[[Scenario], None]
 def test_versions_without_login_and_unknown_paths(mw: Middleware) -> None:
     async def main() -> None:
         async with TestClient(TestServer(app.build(mw, tls=False))) as client:
-            assert await (await client.get("/api/versions")).json() == registry.API_VERSIONS["25.10"]
+            assert await (await client.get("/api/versions")).json() == registry.API_VERSIONS[mw.version]
             assert (await client.get("/api/v99.1.0")).status == 404
-            async with client.ws_connect("/api/v25.10.1") as socket:
+            async with client.ws_connect("/api/v25.04.1") as socket:
                 await Wire(socket, mw).login()
 
     asyncio.run(main())
@@ -38,8 +38,11 @@ def test_versions_without_login_and_unknown_paths(mw: Middleware) -> None:
 
 def test_the_official_clients_first_calls(talk: Talk) -> None:
     async def scenario(wire: Wire) -> None:
-        options = await wire.call("core.set_options", {"legacy_jobs": False, "private_methods": False, "py_exceptions": False})
-        assert options == {"legacy_jobs": False, "private_methods": False, "py_exceptions": False}
+        if wire.mw.version == "25.04":
+            assert await wire.call("core.set_options", {"py_exceptions": False}) is None
+        else:
+            options = await wire.call("core.set_options", {"legacy_jobs": False, "private_methods": False, "py_exceptions": False})
+            assert options == {"legacy_jobs": False, "private_methods": False, "py_exceptions": False}
         error = await wire.error("core.subscribe", "core.get_jobs")
         assert error["code"] == -32001 and error["data"]["error"] == 207 and error["data"]["errname"] == "ENOTAUTHENTICATED"
         assert "API_KEY_PLAIN" in await wire.call("auth.mechanism_choices")
@@ -173,7 +176,8 @@ def test_a_key_sent_in_clear_is_revoked(mw: Middleware) -> None:
     login = {"mechanism": "API_KEY_PLAIN", "username": "automation", "api_key": mw.config["api_key"], "login_options": {"user_info": False}}
     assert auth.login_ex(Call(mw, asyncio.run(session(True))), login)["response_type"] == "SUCCESS"
     assert auth.login_ex(Call(mw, asyncio.run(session(False))), login)["response_type"] == "EXPIRED"
-    assert auth.login_ex(Call(mw, asyncio.run(session(True))), login)["response_type"] == "EXPIRED"
+    later = auth.login_ex(Call(mw, asyncio.run(session(True))), login)["response_type"]
+    assert later == ("EXPIRED" if mw.version < "26" else "AUTH_ERR"), "plugins/auth_/login_ex_impl.py: from 26 on the same as a wrong one"
     key = mw.store.table("api_key")[0]
     assert key["revoked"] and key["revoked_reason"] == "Attempt to use over an insecure transport"
 
@@ -211,6 +215,8 @@ def test_a_job_is_an_id_by_default_and_a_held_reply_on_request(talk: Talk, mw: M
         assert isinstance(number, int)
         waiter = await wire.call("core.job_wait", number)
         assert isinstance(waiter, int) and waiter != number, "job_wait is a job itself"
+        if wire.mw.version == "25.04":
+            return  # which knows nothing else
         await wire.call("core.set_options", {"legacy_jobs": False})
         await wire.call("core.subscribe", "core.get_jobs")
         request = await wire.send("test.job")
@@ -242,11 +248,18 @@ def test_failed_and_aborted_jobs(talk: Talk, mw: Middleware) -> None:
         while (await wire.call("core.get_jobs", [["id", "=", number]], {"get": True}))["state"] != "ABORTED":
             await asyncio.sleep(0.02)
         mw.store.set_value("fail", True)
-        await wire.call("core.set_options", {"legacy_jobs": False})
-        error = await wire.error("test.job")
-        assert error["data"]["errname"] == "EBUSY" and error["data"]["reason"] == "[EBUSY] no luck"
+        if wire.mw.version == "25.04":
+            number = await wire.call("test.job")
+            while (await wire.call("core.get_jobs", [["id", "=", number]], {"get": True}))["state"] in ("WAITING", "RUNNING"):
+                await asyncio.sleep(0.02)
+        else:
+            await wire.call("core.set_options", {"legacy_jobs": False})
+            error = await wire.error("test.job")
+            assert error["data"]["errname"] == "EBUSY" and error["data"]["reason"] == "[EBUSY] no luck"
         last = (await wire.call("core.get_jobs"))[-1]
         assert last["state"] == "FAILED" and last["error"] == "[EBUSY] no luck" and last["exc_info"]["errno"] == 16
+        if wire.mw.version == "25.04":
+            return
         assert (await wire.error("core.job_wait", 999))["data"]["errname"] == "ENOENT"
         bulk = await wire.call("core.bulk", "replication.get_instance", [[5]])
         assert bulk[0]["result"] is None and "does not exist" in bulk[0]["error"]
@@ -280,6 +293,7 @@ def test_25_04_has_other_methods_and_options(config: dict[str, Any], talk: Talk,
     async def scenario(wire: Wire) -> None:
         error = await wire.error("core.set_options", {"legacy_jobs": False})
         assert error["data"]["extra"] == [["options.legacy_jobs", "Extra inputs are not permitted", 22]]
+        assert "SCRAM" not in await wire.call("auth.mechanism_choices")
         await wire.login()
         assert (await wire.call("system.version_short")).startswith("25.04")
         assert "revoked_reason" not in (await wire.call("api_key.query"))[0]
