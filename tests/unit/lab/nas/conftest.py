@@ -95,9 +95,15 @@ def no_delay(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(params=VERSIONS)
-def config(tmp_path: pathlib.Path, request: pytest.FixtureRequest) -> dict[str, Any]:
-    """The configuration of a NAS, once of each release."""
-    return {"name": "nas-a", "dir": str(tmp_path), "address": "127.0.0.1", "ports": {"api": 1, "plain": 2, "ssh": 3}, "version": request.param, "rate_limit": 20,
+def release(request: pytest.FixtureRequest) -> str:
+    """Every release in turn. A file whose tests choose theirs has a fixture of this name of its own."""
+    return str(request.param)
+
+
+@pytest.fixture
+def config(tmp_path: pathlib.Path, release: str) -> dict[str, Any]:
+    """The configuration of a NAS."""
+    return {"name": "nas-a", "dir": str(tmp_path), "address": "127.0.0.1", "ports": {"api": 1, "plain": 2, "ssh": 3}, "version": release, "rate_limit": 20,
             "scheduler": False, "disks": ["sda"], "username": "automation", "password": "pass-word", "peers": [], "api_key": "", "ca": None}
 
 

@@ -16,6 +16,12 @@ Talk = Callable[[Scenario], None]
 PATH = {"path": "/mnt/tank/a"}
 
 
+@pytest.fixture
+def release() -> str:
+    """One release; the tests of another one say so."""
+    return "25.10"
+
+
 @pytest.fixture(autouse=True)
 def datasets(mw: Middleware, tmp_path: pathlib.Path) -> None:
     assert isinstance(mw.zfs, FakeZfs)
