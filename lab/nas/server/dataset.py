@@ -38,9 +38,11 @@ def hidden(name: str) -> bool:
     return any(part in HIDDEN for part in name.split("/")[1:])
 
 
-def entries(mw: Middleware, below: str | None = None) -> list[Entry]:
-    """Return all datasets (at and below one), flat, parents first, each with its children inside."""
+def entries(mw: Middleware, below: str | None = None, *, wanted: set[str] | None = None) -> list[Entry]:
+    """Return all datasets (at and below one; those wanted and all below them), flat, parents first, each with its children inside."""
     names = [name for name in mw.zfs.datasets(below) if not hidden(name)]
+    if wanted is not None:
+        names = [name for name in names if any(name == one or name.startswith(f"{one}/") for one in wanted)]
     found = mw.zfs.get(*names) if names else {}
     flat = [entry_of(mw, name, found[name]) for name in names if name in found]
     by_name = {entry["id"]: entry for entry in flat}
@@ -82,7 +84,9 @@ def query(call: Call, filters: list[Any], options: Entry) -> Any:
     wanted = _wanted_id(filters)
     if wanted is not None and not call.mw.zfs.exists(wanted):
         return filter_list([], filters, options)
-    return filter_list(_extras(call.mw, entries(call.mw, wanted), options["extra"]), filters, options)
+    several = next((one[2] for one in filters if isinstance(one, list) and len(one) == 3 and one[0] in ("id", "name") and one[1] == "in"), None)
+    chosen = {str(name) for name in several} if isinstance(several, list) else None
+    return filter_list(_extras(call.mw, entries(call.mw, wanted, wanted=chosen), options["extra"]), filters, options)
 
 
 def instance(mw: Middleware, name: str) -> Entry:

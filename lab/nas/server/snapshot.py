@@ -64,7 +64,11 @@ def _scope(mw: Middleware, filters: list[Any], *, full: bool) -> list[Snapshot]:
     dataset = wanted.get("dataset") or (str(key).partition("@")[0] if key else None)
     if dataset is not None and not mw.zfs.exists(dataset):
         return []
-    found = mw.zfs.snapshots(dataset, properties=_CHEAP)
+    several = next((one[2] for one in filters if isinstance(one, list) and len(one) == 3 and one[:2] == ["dataset", "in"] and isinstance(one[2], list)), None)
+    if dataset is None and several is not None and len(several) <= 20:
+        found = [one for name in several if mw.zfs.exists(name) for one in mw.zfs.snapshots(name, properties=_CHEAP)]
+    else:
+        found = mw.zfs.snapshots(dataset, properties=_CHEAP)
     if full and found:
         everything = mw.zfs.get(*(one.id for one in found))
         for one in found:
@@ -74,19 +78,25 @@ def _scope(mw: Middleware, filters: list[Any], *, full: bool) -> list[Snapshot]:
 
 @snapshot_method("query", QueryArgs)
 def query(call: Call, filters: list[Any], options: Entry) -> Any:
-    """Snapshots, oldest first. ``extra``: holds, retention (the latter wants an id filter or a limit)."""
-    selected = [one if isinstance(one, str) else one[0] for one in options["select"]]
-    full = not selected or any(name.split(".")[0] == "properties" and not any(name.startswith(f"properties.{key}") for key in _CHEAP.split(","))
-                               for name in selected)
-    if options["extra"].get("properties") == []:
-        full = False
+    """Snapshots, oldest first. ``extra``: holds, retention (the latter wants an id filter or a limit), properties (those that are read)."""
+    wanted = options["extra"].get("properties")
+    full = wanted is None or not set(wanted) <= {"name", *_CHEAP.split(",")}
     found = [show(one) for one in _scope(call.mw, filters, full=full)]
     if options["extra"].get("holds"):
         for one in found:
             one["holds"] = {"truenas": 1} if one["properties"].get("userrefs", {}).get("parsed") else {}
     if options["extra"].get("retention"):
         _add_retention(call.mw, found)
-    return filter_list(found, filters, options)
+    if wanted:
+        for one in found:
+            one["properties"] = {key: value for key, value in one["properties"].items() if key in wanted}
+    # Whole fields only: no paths, no other names for them, as everywhere else in the API.
+    select = options["select"]
+    result = filter_list(found, filters, {**options, "select": []})
+    if not select or not isinstance(result, (list, dict)):
+        return result
+    chosen = [{key: value for key, value in one.items() if key in select} for one in ([result] if isinstance(result, dict) else result)]
+    return chosen[0] if isinstance(result, dict) else chosen
 
 
 def _add_retention(mw: Middleware, found: list[Entry]) -> None:

@@ -125,3 +125,12 @@ def test_task_refuses_what_makes_no_sense(api: Client) -> None:
     assert "not found" in _refused(api, "pool.snapshottask.create", {"dataset": "tank/none"})
     assert "Please ensure fields match cron syntax" in _refused(api, "pool.snapshottask.create", {"dataset": "tank", "schedule": {"hour": "25"}})
     assert "Extra inputs are not permitted" in _refused(api, "pool.snapshottask.create", {"dataset": "tank", "retention_count": 3})
+
+
+def test_select_knows_whole_fields_only(api: Client) -> None:
+    """truenas/middleware plugins/zfs_/snapshot.py (25.10), plugins/pool_/snapshot.py (26): a path in select selects nothing."""
+    api.call("pool.dataset.create", [{"name": "tank/select"}])
+    api.call("pool.snapshot.create", [{"dataset": "tank/select", "name": "one"}])
+    options = {"select": ["id", "properties.guid.rawvalue", "properties"], "extra": {"properties": ["guid"]}}
+    found = api.call("pool.snapshot.query", [[["dataset", "in", ["tank/select", "tank/none"]]], options])
+    assert [list(one) for one in found] == [["id", "properties"]] and list(found[0]["properties"]) == ["guid"]
