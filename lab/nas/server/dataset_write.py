@@ -58,8 +58,11 @@ def _check_name(mw: Middleware, found: ValidationErrors, data: Entry) -> None:
 def _check_volume(mw: Middleware, found: ValidationErrors, schema: str, name: str, data: Entry, block: str) -> None:
     if data["volsize"] % props.parse_size(block):
         found.add(f"{schema}.volsize", "Volume size should be a multiple of volume block size")
-    root = mw.zfs.get(name.partition("/")[0], properties="available")
-    available = int(next(iter(root.values()))["available"].value) if root else 0
+    parent = name.rpartition("/")[0]
+    above = mw.zfs.get(parent, properties="available") if mw.zfs.exists(parent) else {}
+    available = int(above[parent]["available"].value) if above else 0
+    if mw.zfs.exists(name):
+        available += int(mw.zfs.get(name, properties="used")[name]["used"].value)
     if data["volsize"] > available * 0.8 and not data.get("force_size"):
         found.add(f"{schema}.volsize", "It is not recommended to use more than 80% of your available space for VOLUME")
 

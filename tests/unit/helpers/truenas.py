@@ -16,6 +16,7 @@ KEY = "1-" + "k" * 64
 ANY: t.Any = object()
 # The least that modules without a case in test_truenas_modules.py must be given.
 REQUIRED: dict[str, dict[str, t.Any]] = {
+    "iscsi_volume": {"volumes": [{"dataset": "tank/v"}]},
     "nfs_share": {"shares": [{"path": "/mnt/tank/a"}]},
     "smb_share": {"shares": [{"name": "a", "path": "/mnt/tank/a"}]},
 }
