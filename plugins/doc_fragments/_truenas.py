@@ -32,6 +32,7 @@ options:
   api_key:
     description:
       - API key. Exactly one of O(api_key) and O(api_password) is needed.
+      - From TrueNAS 26 on it proves itself by SCRAM and never leaves the controller. Older systems get it over TLS.
       - If not set, the environment variable E(TRUENAS_API_KEY) is used.
     type: str
   api_password:
@@ -48,7 +49,8 @@ options:
     choices: [wss, ws]
   api_version:
     description:
-      - Version of the API to speak, such as V(v25.10.2); V(current) is what the system has.
+      - Version of the API to speak, such as V(v25.10.2), of those that the system lists at C(/api/versions).
+      - V(current) is the newest of them that this collection knows (25.04, 25.10, 26 and 27), so that a newer system does not change what a run does.
       - If not set, the environment variable E(TRUENAS_API_VERSION) is used.
     type: str
     default: current
@@ -71,7 +73,7 @@ requirements:
   - websocket-client (Python library) on the host where the module runs
   - TrueNAS 25.04 or later
 notes:
-  - One task is one log-in. TrueNAS takes 20 a minute and address; the module waits when it is told to.
+  - One task is one log-in. TrueNAS takes 20 a minute and address, and 10 by SCRAM; the module waits, for up to five minutes, when it is told to.
 """
 
     # A second system, as far as a module reads or writes it.

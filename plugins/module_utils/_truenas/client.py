@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import json
 import random
 import time
@@ -23,21 +22,26 @@ from ansible_collections.resilient.platform.plugins.module_utils._errors import 
     TaskFailed,
     WaitTimeout,
 )
-from ansible_collections.resilient.platform.plugins.module_utils._truenas.errors import (
-    CALL_ERROR,
-    INVALID_PARAMS,
-    MethodMissing,
-    login_error,
-    to_error,
+from ansible_collections.resilient.platform.plugins.module_utils._truenas import login, versions
+from ansible_collections.resilient.platform.plugins.module_utils._truenas.errors import CALL_ERROR, INVALID_PARAMS, MethodMissing, to_error
+from ansible_collections.resilient.platform.plugins.module_utils._truenas.transport import (
+    Lost,
+    Settings,
+    Socket,
+    open_socket,
+    refuse_plaintext,
+    served_versions,
 )
-from ansible_collections.resilient.platform.plugins.module_utils._truenas.transport import Lost, Settings, Socket, open_socket, refuse_plaintext
 from ansible_collections.resilient.platform.plugins.module_utils._truenas.wire import FINAL, Job, from_ejson
 from ansible_collections.resilient.platform.plugins.module_utils._wait import Waiter
 
 # The server closes the connection, without an error, on anything larger.
 MAX_MESSAGE = 64 * 1024
-# 20 log-ins a minute and address; an answer to one too many comes after 1-10 s, so this outlasts the window.
-LOGIN_PATIENCE = 150.0
+# The server takes 20 messages of log-ins a minute and address: 20 log-ins with a plain key, 10 by SCRAM. An answer to one too
+# many comes after 1-10 s. This outlasts several windows, so that 25 tasks a minute get through, only slower.
+LOGIN_PATIENCE = 300.0
+# How long a system that restarts may be away while a job is followed.
+RESTART_PATIENCE = 180.0
 # How often a silent connection is looked after while a job runs.
 SLICE = 15.0
 # Reading twice does no harm, so these are repeated after a broken connection; nothing else is.
@@ -50,6 +54,7 @@ class TrueNasClient:
     Args:
         settings: Where and who.
         connect: Opens a connection.
+        served: Returns the versions of the API that the system has.
         clock: A monotonic clock, in seconds.
         sleep: Called with the seconds to sleep.
         jitter: ``jitter(low, high)`` returns a number of seconds between both.
@@ -60,6 +65,7 @@ class TrueNasClient:
         settings: Settings,
         *,
         connect: t.Callable[[Settings], Socket] = open_socket,
+        served: t.Callable[[Settings], list[str]] = served_versions,
         clock: t.Callable[[], float] = time.monotonic,
         sleep: t.Callable[[float], None] = time.sleep,
         jitter: t.Callable[[float, float], float] = random.uniform,
@@ -67,16 +73,19 @@ class TrueNasClient:
         self.settings = settings
         self.calls = 0
         self.logins = 0
+        self.waited = 0.0
         self._connect = connect
+        self._served = served
+        self._listed: list[str] | None = None
         self._clock = clock
         self._sleep = sleep
         self._jitter = jitter
         self._socket: Socket | None = None
         self._next_id = 0
-        self._legacy_jobs = True
+        self._legacy_jobs: bool | None = None
         self._watching = False
         self._jobs: dict[int, Job] = {}
-        self._snapshots = "pool.snapshot"
+        self._snapshots = ""
 
     def __enter__(self) -> TrueNasClient:
         return self
@@ -90,6 +99,32 @@ class TrueNasClient:
             self._socket.close()
         self._socket = None
         self._watching = False
+        self._legacy_jobs = None
+
+    # -- versions ------------------------------------------------------------------------------------------------
+
+    @property
+    def listed(self) -> list[str]:
+        """The versions of the API that the system has, as it lists them; asked for once."""
+        if self._listed is None:
+            refuse_plaintext(self.settings)
+            self._listed = self._served(self.settings)
+        return self._listed
+
+    @property
+    def spoken(self) -> versions.Version | None:
+        """The version of the API that is spoken here; None where the system does not list its versions."""
+        return versions.parse(versions.choose(self.listed, self.settings.api_version, address=self.settings.address))
+
+    @property
+    def release(self) -> versions.Version | None:
+        """The release of the system: the newest version it lists. Methods that a release dropped are gone in its older versions, too."""
+        return max((version for name in self.listed if (version := versions.parse(name)) is not None), default=None)
+
+    def has(self, what: str, *, otherwise: bool = True) -> bool:
+        """Whether the version that is spoken has *what* of ``versions.SINCE``; *otherwise* where that is not known."""
+        found = versions.has(self.spoken, what)
+        return otherwise if found is None else found
 
     # -- calls ---------------------------------------------------------------------------------------------------
 
@@ -137,6 +172,8 @@ class TrueNasClient:
 
     def snapshots(self, verb: str, *params: t.Any, what: str = "") -> t.Any:
         """Call *verb* of the snapshot service: ``pool.snapshot`` from 25.10 on, ``zfs.snapshot`` before."""
+        if not self._snapshots:
+            self._snapshots = "zfs.snapshot" if versions.has(self.release, "pool.snapshot") is False else "pool.snapshot"
         try:
             return self.call(f"{self._snapshots}.{verb}", *params, what=what)
         except MethodMissing:
@@ -163,6 +200,11 @@ class TrueNasClient:
         """
         self._open()
         end = self._clock() + timeout
+        try:
+            self._set_options()
+        except Lost as exc:
+            self.close()
+            raise self._broken("core.set_options", what, exc) from exc
         if self._legacy_jobs:
             number = self.call(method, *params, what=what)
             return self._follow(int(number), method, what, end, interval)
@@ -200,8 +242,19 @@ class TrueNasClient:
             found = self.call("core.get_jobs", [["id", "=", number]])
             return Job.from_api(found[0]) if found else Job(id=number, state="ABORTED", error="the server has forgotten the job; it was restarted")
 
+        def patient() -> Job:
+            """Look, and wait for a system that is restarting: the job may go on, or be told as failed, when it is back."""
+            back = min(end, self._clock() + RESTART_PATIENCE)
+            while True:
+                try:
+                    return look()
+                except ConnectionFailed:
+                    if self._clock() >= back:
+                        raise
+                    self._sleep(max(interval, 1.0))
+
         waiter = Waiter(timeout=max(end - self._clock(), 0.0), interval=interval, clock=self._clock, sleep=self._sleep)
-        job = waiter.until(look, lambda seen: seen.state in FINAL, what=f"{method} of {what} at {self.settings.address}")
+        job = waiter.until(patient, lambda seen: seen.state in FINAL, what=f"{method} of {what} at {self.settings.address}")
         if job.state == "SUCCESS":
             return job
         if job.extra:
@@ -239,50 +292,54 @@ class TrueNasClient:
         if self._socket is not None:
             return
         refuse_plaintext(self.settings)
-        end = self._clock() + LOGIN_PATIENCE
+        spoken = versions.choose(self.listed, self.settings.api_version, address=self.settings.address)
+        began = self._clock()
         while True:
             try:
-                self._socket = self._connect(self.settings)
-                self._set_options()
-                if self._log_in():
-                    return
+                self._socket = self._connect(dataclasses.replace(self.settings, api_version=spoken))
+                self._log_in()
+                return
+            except login.Busy:
+                # A second try on the same socket is refused by some versions.
+                self.close()
             except Lost as exc:
                 self.close()
-                raise self._broken("auth.login_ex", self.settings.username, exc) from exc
+                raise self._broken(login.METHOD, self.settings.username, exc) from exc
             except BaseException:
                 self.close()
                 raise
-            # A second try on the same socket is refused by some versions.
-            self.close()
-            if self._clock() >= end:
+            if self._clock() - began >= LOGIN_PATIENCE:
                 raise ConnectionFailed(
                     f"Log-in to {self.settings.address} was refused for {LOGIN_PATIENCE:g} s: too many log-ins from this address.",
-                    method="auth.login_ex",
-                    hint="TrueNAS takes 20 log-ins a minute; put many objects into one task.",
+                    method=login.METHOD,
+                    hint="TrueNAS takes 20 a minute (10 by SCRAM); put many objects into one task.",
                 )
             self._sleep(self._jitter(1.0, 10.0))
+            self.waited = self._clock() - began
+
+    def _log_in(self) -> None:
+        def ask(data: dict[str, t.Any]) -> dict[str, t.Any]:
+            return self._exchange(login.METHOD, (data,), self.settings.timeout, self.settings.username)
+
+        assert self._socket is not None
+        if self.settings.api_key and self.has("SCRAM", otherwise=False):
+            login.by_scram(ask, self.settings, self._socket.certificate())
+        else:
+            login.plain(ask, self.settings)
+        self.logins += 1
 
     def _set_options(self) -> None:
-        """Ask for answers that are held until the job has ended. 25.04 refuses the option and returns job numbers."""
-        reply = self._exchange("core.set_options", ({"legacy_jobs": False},), self.settings.timeout, "")
-        result = reply.get("result")
-        self._legacy_jobs = not (isinstance(result, dict) and result.get("legacy_jobs") is False)
+        """Ask for answers that are held until the job has ended; once a connection, and only where there is a job to wait for.
 
-    def _log_in(self) -> bool:
-        """Log in; return False when the server asks to come back later."""
-        who = self.settings
-        data = {"mechanism": "API_KEY_PLAIN", "username": who.username, "api_key": who.api_key}
-        if not who.api_key:
-            data = {"mechanism": "PASSWORD_PLAIN", "username": who.username, "password": who.password}
-        reply = self._exchange("auth.login_ex", ({**data, "login_options": {"user_info": False}},), who.timeout, who.username)
-        error = reply.get("error")
-        if error and error.get("code") == CALL_ERROR and (error.get("data") or {}).get("error") == errno.EBUSY:
-            return False
-        result = self._result(reply, "auth.login_ex", who.username)
-        if not isinstance(result, dict) or result.get("response_type") != "SUCCESS":
-            raise login_error(result or {}, username=who.username, address=who.address)
-        self.logins += 1
-        return True
+        25.04 does not know the option and returns job numbers.
+        """
+        if self._legacy_jobs is not None:
+            return
+        self._legacy_jobs = True
+        if self.has("legacy_jobs"):
+            reply = self._exchange("core.set_options", ({"legacy_jobs": False},), self.settings.timeout, "")
+            result = reply.get("result")
+            self._legacy_jobs = not (isinstance(result, dict) and result.get("legacy_jobs") is False)
 
     # -- frames --------------------------------------------------------------------------------------------------
 

@@ -122,13 +122,25 @@ def to_error(error: t.Mapping[str, t.Any], *, method: str, what: str, address: s
     )
 
 
-def login_error(reply: t.Mapping[str, t.Any], *, username: str, address: str) -> ApiError:
-    """Return the error for a reply of ``auth.login_ex`` that is not a success. A refusal is a result there, not an error."""
+def login_error(reply: t.Mapping[str, t.Any], *, username: str, address: str, told_apart: bool = True) -> ApiError:
+    """Return the error for a reply of ``auth.login_ex`` that is not a success. A refusal is a result there, not an error.
+
+    Args:
+        reply: What came back.
+        username: The account.
+        address: ``host:port`` of the system.
+        told_apart: Whether the mechanism tells a wrong key from one that has ended; SCRAM does not.
+    """
     kind = str(reply.get("response_type"))
     tried = f"Log-in of {username} to {address} failed: {kind}"
     common: dict[str, t.Any] = {"method": "auth.login_ex", "path": username, "said": kind}
     if kind == "AUTH_ERR":
-        return AuthenticationError(f"{tried}, wrong user name, key or password.", hint="Check api_username and api_key or api_password.", **common)
+        if told_apart:
+            # From 26 on a key that was revoked and has no date of expiry is answered in this way too.
+            hint = "Check api_username and api_key or api_password, and whether the key was revoked."
+            return AuthenticationError(f"{tried}, wrong user name, key or password.", hint=hint, **common)
+        hint = "Look at the keys of the account in TrueNAS: SCRAM does not tell a wrong key from one that has expired or was revoked."
+        return AuthenticationError(f"{tried}, the key is wrong, expired or revoked, or belongs to somebody else.", hint=hint, **common)
     if kind == "DENIED":
         return PermissionDenied(
             f"{tried}, the log-in is right but the account may not use the API.", hint="Give the account's group a privilege with API access.", **common
@@ -140,9 +152,10 @@ def login_error(reply: t.Mapping[str, t.Any], *, username: str, address: str) ->
             **common,
         )
     if kind == "OTP_REQUIRED":
-        return OtpRequired(f"{tried}, a second factor is asked for.", hint="Use an API key; it needs no second factor.", **common)
+        return OtpRequired(f"{tried}, a second factor is asked for.", hint="Use api_key: an API key needs no second factor.", **common)
     if kind == "REDIRECT":
-        found = StandbyNode(f"{tried}, this is the standby controller.", hint=f"Use one of {', '.join(reply.get('urls') or [])}.", **common)
+        urls = ", ".join(reply.get("urls") or []) or "unknown"
+        found = StandbyNode(f"{tried}, this is the standby controller of a pair.", hint=f"Set api_host to the pair's virtual address; active now: {urls}.", **common)
         found.details["urls"] = list(reply.get("urls") or [])
         return found
     return AuthenticationError(f"{tried}, which this collection does not know.", **common)

@@ -12,11 +12,16 @@ Only this file knows websocket-client. The server speaks HTTP/1.1 upgrades only,
 from __future__ import annotations
 
 import dataclasses
+import http.client
 import ipaddress
+import json
 import pathlib
+import socket
 import ssl
 import traceback
 import typing as t
+import urllib.error
+import urllib.request
 
 from ansible.module_utils.basic import missing_required_lib
 
@@ -30,6 +35,14 @@ except ImportError:
 else:
     HAS_WEBSOCKET = True
     WEBSOCKET_IMPORT_ERROR = None
+
+
+# A system that lost its power says no good-bye: the kernel notices within a minute and a half, also in a job of hours.
+_KEEP_ALIVE = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)] + [
+    (socket.IPPROTO_TCP, getattr(socket, name), value)
+    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
+    if hasattr(socket, name)
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +96,9 @@ class Socket(t.Protocol):
 
     def receive(self, timeout: float) -> str | None:
         """Return the next text frame, or None after *timeout* seconds. Raises ``Lost``."""
+
+    def certificate(self) -> bytes | None:
+        """Return the certificate that the server showed, in DER; None without TLS."""
 
     def close(self) -> None:
         """Close; never raises."""
@@ -165,6 +181,10 @@ class WebSocket:
             raise Lost("the server closed the connection")
         return frame if isinstance(frame, str) else bytes(frame).decode()
 
+    def certificate(self) -> bytes | None:
+        shown = getattr(self._raw.sock, "getpeercert", None)
+        return shown(binary_form=True) if shown else None
+
     def close(self) -> None:
         try:
             self._raw.close(timeout=1)
@@ -172,6 +192,38 @@ class WebSocket:
             pass
         # close() leaves the socket open where the server was the first to say good-bye.
         self._raw.shutdown()
+
+
+def _unreachable(settings: Settings, exc: BaseException) -> ConnectionFailed:
+    """Return the error for a connection that does not come about."""
+    cause = exc.reason if isinstance(exc, urllib.error.URLError) and isinstance(exc.reason, BaseException) else exc
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return ConnectionFailed(
+            f"Cannot connect to {settings.url}: the certificate is not trusted: {cause.verify_message}.",
+            said=str(cause.verify_message),
+            hint="Give the CA in ca_path, or check that this is the right host. validate_certs: false is for tests only.",
+        )
+    return ConnectionFailed(f"Cannot connect to {settings.url}: {cause}.", said=str(cause), hint="Check api_host, api_port, and that the system is up.")
+
+
+def served_versions(settings: Settings) -> list[str]:
+    """Return the versions of the API that a system has, such as ``v25.10.2``; none where it does not say.
+
+    Raises:
+        ConnectionFailed: nobody answers, or the certificate is not trusted.
+    """
+    scheme = "https" if settings.protocol == "wss" else "http"
+    handlers = [urllib.request.HTTPSHandler(context=tls_context(settings))] if scheme == "https" else []
+    opener = urllib.request.build_opener(*handlers)
+    try:
+        with opener.open(f"{scheme}://{settings.address}/api/versions", timeout=settings.timeout) as answer:
+            found = json.loads(answer.read(65536))
+    except (urllib.error.HTTPError, ValueError):
+        # An old system, or a proxy that lets only the WebSocket through.
+        return []
+    except (OSError, http.client.HTTPException) as exc:
+        raise _unreachable(settings, exc) from exc
+    return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
 
 
 def open_socket(settings: Settings) -> Socket:
@@ -186,13 +238,7 @@ def open_socket(settings: Settings) -> Socket:
     refuse_plaintext(settings)
     options = {"context": tls_context(settings)} if settings.protocol == "wss" else {}
     try:
-        raw = websocket.create_connection(settings.url, timeout=settings.timeout, sslopt=options, enable_multithread=False)
-    except ssl.SSLCertVerificationError as exc:
-        raise ConnectionFailed(
-            f"Cannot connect to {settings.url}: the certificate is not trusted: {exc.verify_message}.",
-            said=str(exc.verify_message),
-            hint="Give the CA in ca_path, or check that this is the right host. validate_certs: false is for tests only.",
-        ) from exc
+        raw = websocket.create_connection(settings.url, timeout=settings.timeout, sslopt=options, sockopt=_KEEP_ALIVE, enable_multithread=False)
     except websocket.WebSocketBadStatusException as exc:
         raise ConnectionFailed(
             f"Cannot connect to {settings.url}: HTTP status {exc.status_code} instead of a WebSocket.",
@@ -200,7 +246,5 @@ def open_socket(settings: Settings) -> Socket:
             hint="Check api_host, api_port and api_version; JSON-RPC needs TrueNAS 25.04 or later.",
         ) from exc
     except (OSError, websocket.WebSocketException) as exc:
-        raise ConnectionFailed(
-            f"Cannot connect to {settings.url}: {exc}.", said=str(exc), hint="Check api_host, api_port, and that the system is up."
-        ) from exc
+        raise _unreachable(settings, exc) from exc
     return WebSocket(raw)

@@ -59,6 +59,10 @@ class Step:
     silent: bool = False
     before: list[dict[str, t.Any]] = dataclasses.field(default_factory=list)
 
+    def body(self) -> dict[str, t.Any]:
+        """What of the answer follows from the call."""
+        return {"error": self.error} if self.error else {"result": self.result}
+
 
 def options(*, legacy: bool = False) -> Step:
     """The first call of a session. 25.04 does not know the option."""
@@ -80,7 +84,10 @@ class Server:
     """Plays *steps*. ``connect`` is what a client opens connections with."""
 
     def __init__(self, *steps: Step, session: bool = True, legacy: bool = False) -> None:
-        self.steps = [*([options(legacy=legacy), login()] if session else []), *steps]
+        # The options of a connection are set when the first job comes: whenever that is, it is answered, and no test has to say so.
+        self.steps = [*([login()] if session else []), *(step for step in steps if step.method != "core.set_options")]
+        self.legacy = legacy
+        self.versions: list[str] = []
         self.seen: list[tuple[str, list[t.Any]]] = []
         self.connections = 0
         self.closed = 0
@@ -93,6 +100,12 @@ class Server:
         self.connections += 1
         self._frames = []
         return self
+
+    def served(self, _settings: Settings) -> list[str]:
+        return self.versions
+
+    def certificate(self) -> bytes | None:
+        return None
 
     def clock(self) -> float:
         return self.now
@@ -107,6 +120,9 @@ class Server:
         assert message["jsonrpc"] == "2.0"
         assert isinstance(message["params"], list)
         self.seen.append((message["method"], message["params"]))
+        if message["method"] == "core.set_options":
+            self._frames.append(json.dumps({"jsonrpc": "2.0", "id": message["id"], **options(legacy=self.legacy).body()}))
+            return
         assert self.steps, f"unexpected call {message['method']} {message['params']}"
         step = self.steps.pop(0)
         assert message["method"] == step.method, f"{message['method']} instead of {step.method}"
@@ -117,8 +133,7 @@ class Server:
         if step.lost:
             self._frames.append(Lost("connection reset"))
         elif not step.silent:
-            body = {"error": step.error} if step.error else {"result": step.result}
-            self._frames.append(json.dumps({"jsonrpc": "2.0", "id": message["id"], **body}))
+            self._frames.append(json.dumps({"jsonrpc": "2.0", "id": message["id"], **step.body()}))
 
     def receive(self, timeout: float) -> str | None:
         if not self._frames:
@@ -136,13 +151,15 @@ class Server:
     def client(self, **settings: t.Any) -> TrueNasClient:
         """A client on this server, with its clock."""
         values = {"host": "nas1", "username": "automation", "api_key": KEY, **settings}
-        return TrueNasClient(Settings(**values), connect=self.connect, clock=self.clock, sleep=self.sleep, jitter=lambda low, _high: low)
+        doors = {"connect": self.connect, "served": self.served, "clock": self.clock, "sleep": self.sleep}
+        return TrueNasClient(Settings(**values), jitter=lambda low, _high: low, **doors)
 
     def patch(self, monkeypatch: t.Any) -> None:
         """Let every client of a module connect to this server."""
         defaults = TrueNasClient.__init__.__kwdefaults__
         assert defaults is not None
         monkeypatch.setitem(defaults, "connect", self.connect)
+        monkeypatch.setitem(defaults, "served", self.served)
         monkeypatch.setitem(defaults, "sleep", self.sleep)
 
     def finished(self) -> None:

@@ -39,6 +39,7 @@ WAITS: list[tuple[str, dict[str, t.Any], str]] = [
     ("truenas_replication", {**NAS, "one_time": {"target_dataset": "tank/a"}}, "replication to tank/a to be run at nas-a"),
     ("truenas_replication_pair", {**NAS, "name": "nas-b", "peer": {"api_key": "SECRET"}}, "SSH connection nas-b at nas-a"),
     ("truenas_snapshot", {"snapshots": [{"dataset": "tank/a"}]}, "snapshots of tank/a"),
+    ("truenas_snapshot_task", {**NAS, "tasks": [{"dataset": "tank/a"}]}, "snapshot tasks of tank/a at nas-a"),
     ("vault_init", VAULT, "the initialisation of the server at https://v1:8200"),
     ("vault_raft_peer", {**VAULT, "node_id": "n3", "state": "replaced"}, "the raft configuration to have n3 replaced"),
     ("vault_raft_prove", {**VAULT, "node_urls": ["https://v1:8200", "https://v2:8200"]}, "a write to arrive on https://v1:8200, https://v2:8200"),

@@ -56,7 +56,7 @@ def task(**changes: t.Any) -> dict[str, t.Any]:
 def test_verified(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
     files = {"json_path": str(tmp_path / "out.json"), "metrics_path": str(tmp_path / "out.prom")}
     found = run(monkeypatch, first(snapshot("tank/apps"), tasks=[task()]), second(snapshot("backup/apps")), **files)
-    assert found["verdict"] == "verified" and found["calls"] == {"first": 5, "peer": 4}
+    assert found["verdict"] == "verified" and found["calls"] == {"first": 4, "peer": 3}
     assert found["pairs"][0]["newest_common"]["guid"] == "1" and found["pairs"][0]["rpo_seconds"] in range(60, 70)
     assert json.loads((tmp_path / "out.json").read_text())["pairs"] == found["pairs"]
     assert "replicas_verified{" in (tmp_path / "out.prom").read_text() and (tmp_path / "out.prom").stat().st_mode & 0o777 == 0o644

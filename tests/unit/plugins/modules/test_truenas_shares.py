@@ -157,7 +157,7 @@ def test_nfs_many_shares_are_one_log_in_and_one_query(nas: Double) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(NFS, "client_from", counting)
         assert nas.run(NFS, {"shares": shares})["changed"] is False
-        assert counted == [3, 1]
+        assert counted == [2, 1]
 
 
 def test_nfs_info(nas: Double) -> None:

@@ -50,7 +50,7 @@ def test_address_that_differs_from_the_api_is_put_right_after_the_set_up() -> No
     update = Step("keychaincredential.update", [2, {"attributes": {**ATTRIBUTES, "host": "10.0.0.2", "port": 2222}}])
     server = Server(Step("keychaincredential.remote_ssh_semiautomatic_setup", result=LINK), update)
     made(server, options, key=KEY, peer=Server(Step("auth.generate_token", result="T")))
-    sent = server.seen[2][1][0]
+    sent = server.seen[1][1][0]
     assert (sent["url"], sent["verify_ssl"], sent["sudo"]) == ("https://nas2:8442", False, True)
 
 
