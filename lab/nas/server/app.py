@@ -12,8 +12,8 @@ from typing import Any
 from aiohttp import web
 
 from lab.nas.server import (  # noqa: F401  (importing registers their methods)
-    alert, api_key, auth, core, dataset, dataset_write, disk, filesystem, iscsi, keychain, pool, replication, replication_crud, sharing_nfs, sharing_smb,
-    snapshot, snapshottask, system, user)
+    alert, api_key, auth, core, dataset, dataset_write, disk, download, filesystem, iscsi, keychain, pool, replication, replication_crud, sharing_nfs,
+    sharing_smb, snapshot, snapshottask, system, user)
 from lab.nas.server.middleware import Middleware
 from lab.nas.server.ratelimit import RateLimit
 from lab.nas.server.registry import API_VERSIONS
@@ -41,9 +41,13 @@ def build(mw: Middleware, *, tls: bool) -> web.Application:
         await session.serve(response)
         return response
 
+    async def file(request: web.Request) -> web.StreamResponse:
+        return await download.serve(mw, request)
+
     app = web.Application()
     app.router.add_get("/api/versions", versions)
     app.router.add_get("/api/{version}", socket)
+    app.router.add_get(r"/_download/{job:\d+}", file)
     return app
 
 

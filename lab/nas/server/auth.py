@@ -203,8 +203,13 @@ def _scram(call: Call, data: Entry) -> Entry:
 
 def _token(call: Call, text: str) -> Entry | None:
     assert call.session is not None
+    return take_token(text, call.session.origin)
+
+
+def take_token(text: str, origin: str) -> Entry | None:
+    """Return a token that holds for a client at *origin*, and use it up if it is for one use."""
     token = _TOKENS.get(text)
-    if token is None or token["ends"] < time.monotonic() or (token["match_origin"] and token["origin"] != call.session.origin):
+    if token is None or token["ends"] < time.monotonic() or (token["match_origin"] and token["origin"] != origin):
         return None
     if token["single_use"]:
         del _TOKENS[text]

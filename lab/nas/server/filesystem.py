@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat as stat_
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,17 @@ def statfs(call: Call, path: str) -> Any:
             "name_max": found.f_namemax, "fsid": f"{found.f_fsid:x}", "total_bytes": found.f_blocks * size, "free_bytes": found.f_bfree * size,
             "avail_bytes": found.f_bavail * size, "total_bytes_str": str(found.f_blocks * size), "free_bytes_str": str(found.f_bfree * size),
             "avail_bytes_str": str(found.f_bavail * size)}
+
+
+@method("filesystem.get", PathArgs, job=True, output=True)
+def get(call: Call, path: str) -> Any:
+    """A file's content, into the pipe of ``core.download``."""
+    real = _checked(path)
+    if not real.is_file():
+        raise CallError(f"{path} is not a file")
+    with real.open("rb") as stream:
+        shutil.copyfileobj(stream, call.extra["output"], 1 << 20)
+        call.extra["output"].flush()
 
 
 @method("filesystem.listdir", ListArgs)

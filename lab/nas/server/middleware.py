@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lab.nas.server.errors import CallError
 from lab.nas.server.jobs import Job, JobManager
 from lab.nas.server.registry import Method, methods
 from lab.nas.server.store import Store
@@ -59,11 +61,13 @@ class Middleware:
         """Start a job method with parsed arguments."""
         method = self.methods[name]
         call = call or Call(self)
+        if method.output and "output" not in call.extra:
+            raise CallError("Pipe 'output' is not open", errno.EINVAL)
         lock = method.lock.format(*arguments) if method.lock else None
         credentials = call.session.credential_summary() if call.session else {"type": "INTERNAL", "data": {}}
 
         def run(job: Job) -> Any:
-            return method.function(Call(self, call.session, call.message_id, job), *arguments)
+            return method.function(Call(self, call.session, call.message_id, job, call.extra), *arguments)
 
         return self.jobs.start(name, [_hide(argument) for argument in arguments], run, lock=lock, message_id=call.message_id,
                                credentials=credentials, abortable=method.abortable)

@@ -17,7 +17,7 @@ Function = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Method:
-    """A method of the API. ``function`` is called with the call's context and the parsed arguments."""
+    """A method of the API. ``function`` is called with the call's context and the parsed arguments. ``output``: a job that writes a file."""
 
     name: str
     function: Function
@@ -29,6 +29,7 @@ class Method:
     since: str = "25.04"
     until: str = "99"
     lock: str | None = None
+    output: bool = False
 
     def offered_by(self, version: str) -> bool:
         """Say whether a server of this version has it."""
