@@ -85,3 +85,17 @@ def read_json(path: str) -> dict[str, t.Any] | None:
     if not isinstance(content, dict):
         raise Refused(f"{path} holds no JSON object.", hint="Move it away if it is not the file that this collection wrote.")
     return content
+
+
+def remove(path: str) -> None:
+    """Delete the file; it may be gone already.
+
+    Raises:
+        Refused: it cannot be deleted.
+    """
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except OSError as exc:
+        raise Refused(f"Cannot delete {path}: {exc.strerror}.", hint="Check its directory's owner and mode.") from exc

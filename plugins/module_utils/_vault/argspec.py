@@ -79,6 +79,13 @@ def client_from_params(params: t.Mapping[str, t.Any]) -> VaultClient:
     return client.login_approle(params["role_id"], params["secret_id"], params["auth_mount_point"])
 
 
+def optional_client(params: t.Mapping[str, t.Any]) -> VaultClient:
+    """Return a client with a token if there are credentials, and without one for the paths of a disaster, which need none."""
+    if params["auth_method"] == "token" and not params["token"]:
+        return anonymous_client(params)
+    return client_from_params(params)
+
+
 def run(module: AnsibleModule, body: t.Callable[[], dict[str, t.Any]]) -> t.NoReturn:
     """Run *body* and end *module* with what it returns, or with its typed error. The one place that ends a module."""
     require_hvac(module)

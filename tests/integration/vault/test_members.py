@@ -20,9 +20,11 @@ class Configured(Node):
     """A node with more in its configuration."""
 
     more: dict[str, t.Any] = dataclasses.field(default_factory=dict)
+    listener: dict[str, t.Any] = dataclasses.field(default_factory=dict)
 
     def config(self) -> dict[str, t.Any]:
         result = {**super().config(), **self.more}
+        result["listener"]["tcp"] |= self.listener
         # Autopilot looks every ten seconds by default, which this test would mostly wait for.
         result["storage"]["raft"] |= {"autopilot_reconcile_interval": "500ms", "autopilot_update_interval": "500ms"}
         return result
