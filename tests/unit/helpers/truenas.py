@@ -18,6 +18,7 @@ ANY: t.Any = object()
 REQUIRED: dict[str, dict[str, t.Any]] = {
     "iscsi_volume": {"volumes": [{"dataset": "tank/v"}]},
     "nfs_share": {"shares": [{"path": "/mnt/tank/a"}]},
+    "restore_test": {"dataset": "tank/a", "manifest": {}},
     "smb_share": {"shares": [{"name": "a", "path": "/mnt/tank/a"}]},
 }
 
