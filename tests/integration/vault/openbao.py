@@ -21,6 +21,8 @@ import requests
 
 PORTS = range(20000, 21000)
 START_SECONDS = 30.0
+# Autopilot looks every ten seconds by default, which a test that needs voters would mostly wait for.
+QUICK = {"autopilot_reconcile_interval": "500ms", "autopilot_update_interval": "500ms"}
 _given: set[int] = set()
 
 
@@ -124,6 +126,7 @@ class Node:
     tls: tuple[pathlib.Path, pathlib.Path, pathlib.Path] | None = None  # CA, certificate, key
     peers: list[str] = dataclasses.field(default_factory=list)
     standby_reads: bool = True
+    raft: dict[str, t.Any] = dataclasses.field(default_factory=dict)
     port: int = dataclasses.field(default_factory=free_port)
     cluster_port: int = dataclasses.field(default_factory=free_port)
     server: Process | None = None
@@ -145,7 +148,7 @@ class Node:
                 entry["leader_ca_cert_file"] = str(self.tls[0])
         else:
             listener["tls_disable"] = True
-        raft: dict[str, t.Any] = {"path": str(self.directory / "data"), "node_id": self.name, "performance_multiplier": 1}
+        raft: dict[str, t.Any] = {"path": str(self.directory / "data"), "node_id": self.name, "performance_multiplier": 1, **self.raft}
         if join:
             raft["retry_join"] = join
         result: dict[str, t.Any] = {

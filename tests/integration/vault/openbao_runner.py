@@ -28,7 +28,7 @@ class Vault:
             defaults["ca_path"] = str(node.tls[0])
         if self.token:
             defaults["token"] = self.token
-        if module == "vault_raft_snapshot_verify":  # works offline
+        if module in ("vault_raft_snapshot_verify", "vault_raft_recover"):  # work on files
             defaults = {}
         if "wait_spec" not in main.__globals__:
             defaults.pop("wait_sleep", None)

@@ -8,7 +8,7 @@ import typing as t
 
 import pytest
 from helpers.modules import ModuleFailed
-from openbao import Kms, Node, wait_for
+from openbao import QUICK, Kms, Node, wait_for
 from openbao_runner import Fleet, Vault
 from test_objects import make_tls
 
@@ -25,8 +25,7 @@ class Configured(Node):
     def config(self) -> dict[str, t.Any]:
         result = {**super().config(), **self.more}
         result["listener"]["tcp"] |= self.listener
-        # Autopilot looks every ten seconds by default, which this test would mostly wait for.
-        result["storage"]["raft"] |= {"autopilot_reconcile_interval": "500ms", "autopilot_update_interval": "500ms"}
+        result["storage"]["raft"] |= QUICK
         return result
 
 
