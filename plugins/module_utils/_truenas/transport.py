@@ -174,7 +174,7 @@ class WebSocket:
             frame = self._raw.recv()
         except websocket.WebSocketTimeoutException:
             return None
-        except (OSError, websocket.WebSocketException) as exc:
+        except (OSError, UnicodeDecodeError, websocket.WebSocketException) as exc:
             raise Lost(str(exc)) from exc
         if not frame:
             # websocket-client returns an empty string when the server has closed.
@@ -238,7 +238,9 @@ def open_socket(settings: Settings) -> Socket:
     refuse_plaintext(settings)
     options = {"context": tls_context(settings)} if settings.protocol == "wss" else {}
     try:
-        raw = websocket.create_connection(settings.url, timeout=settings.timeout, sslopt=options, sockopt=_KEEP_ALIVE, enable_multithread=False)
+        # Its own check of UTF-8 is in Python and takes most of the time of a large answer; decoding checks it as well.
+        more: dict[str, t.Any] = {"enable_multithread": False, "skip_utf8_validation": True}
+        raw = websocket.create_connection(settings.url, timeout=settings.timeout, sslopt=options, sockopt=_KEEP_ALIVE, **more)
     except websocket.WebSocketBadStatusException as exc:
         raise ConnectionFailed(
             f"Cannot connect to {settings.url}: HTTP status {exc.status_code} instead of a WebSocket.",

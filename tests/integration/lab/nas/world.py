@@ -89,7 +89,9 @@ class Copy:
         assert not fails, "the run did not fail"
 
 
-def copied(world: World, *, snapshots: tuple[str, ...] = (ONE, TWO), run: bool = True, recursive: bool = False, children: tuple[str, ...] = (), **fields: Any) -> Copy:
+def copied(
+    world: World, *, snapshots: tuple[str, ...] = (ONE, TWO), run: bool = True, recursive: bool = False, children: tuple[str, ...] = (), **fields: Any
+) -> Copy:
     """Make a dataset, a replication and its first run."""
     number = next(_NUMBER)
     source, name = f"tank/d{number}", f"task {number}"

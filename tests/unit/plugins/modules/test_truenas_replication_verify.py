@@ -26,7 +26,8 @@ def first(*snapshots: dict[str, t.Any], tasks: list[dict[str, t.Any]] | None = N
 
 
 def second(*snapshots: dict[str, t.Any]) -> list[Step]:
-    return [Step("pool.dataset.query", result=[truenas.dataset("backup/apps", readonly=truenas.prop("on", True))]), Step("pool.snapshot.query", result=list(snapshots))]
+    there = truenas.dataset("backup/apps", readonly=truenas.prop("on", True))
+    return [Step("pool.dataset.query", result=[there]), Step("pool.snapshot.query", result=list(snapshots))]
 
 
 def run(monkeypatch: pytest.MonkeyPatch, steps: list[Step], peer: list[Step] | None, *, check: bool = False, **args: t.Any) -> dict[str, t.Any]:
@@ -73,7 +74,8 @@ def test_fails_with_all_reasons(monkeypatch: pytest.MonkeyPatch, tmp_path: pathl
     with pytest.raises(ModuleFailed) as caught:
         run(monkeypatch, steps, second(snapshot("backup/apps", 2)), replications=["apps", "none"], json_path=str(path))
     result = caught.value.result
-    assert [[why["reason"] for why in one["reasons"]] for one in result["pairs"]] == [["guid_mismatch", "no_common_snapshot", "task_disabled"], ["task_missing"]]
+    said = [[why["reason"] for why in one["reasons"]] for one in result["pairs"]]
+    assert said == [["guid_mismatch", "no_common_snapshot", "task_disabled"], ["task_missing"]]
     assert result["msg"].startswith("2 of 2 replicas can't be relied on. tank/apps -> backup/apps: guid_mismatch (")
     assert "none -> ?: task_missing (there is no replication none)" in result["msg"]
     assert json.loads(path.read_text())["verdict"] == "failed", "the report is written before the task fails"
