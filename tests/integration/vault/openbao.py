@@ -127,6 +127,8 @@ class Node:
     peers: list[str] = dataclasses.field(default_factory=list)
     standby_reads: bool = True
     raft: dict[str, t.Any] = dataclasses.field(default_factory=dict)
+    telemetry: bool = False
+    audit: pathlib.Path | None = None
     port: int = dataclasses.field(default_factory=free_port)
     cluster_port: int = dataclasses.field(default_factory=free_port)
     server: Process | None = None
@@ -158,6 +160,11 @@ class Node:
             "cluster_addr": f"https://127.0.0.1:{self.cluster_port}",
             "disable_standby_reads": not self.standby_reads,
         }
+        if self.telemetry:
+            result |= {"cluster_name": "vault", "telemetry": {"prometheus_retention_time": "5m", "disable_hostname": True, "usage_gauge_period": "10s"}}
+            listener["telemetry"] = {"unauthenticated_metrics_access": True}
+        if self.audit:
+            result["audit"] = [{"type": "file", "path": "file", "options": {"file_path": str(self.audit)}}]
         if self.kms:
             result["seal"] = {
                 "transit": {
