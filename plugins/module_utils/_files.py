@@ -40,13 +40,21 @@ def write_json(path: str, content: t.Mapping[str, t.Any]) -> None:
     Raises:
         Refused: it cannot be written; the message holds nothing of *content*.
     """
+    write_text(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
+
+
+def write_text(path: str, text: str) -> None:
+    """Put *text* to *path*, in the same way.
+
+    Raises:
+        Refused: it cannot be written; the message holds nothing of *text*.
+    """
     directory = os.path.dirname(os.path.abspath(path))
     temporary = ""
     try:
         handle, temporary = tempfile.mkstemp(prefix=".new-", dir=directory)  # mkstemp opens with 0600
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=2, sort_keys=True)
-            file.write("\n")
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
