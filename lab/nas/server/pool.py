@@ -215,7 +215,8 @@ def _take_away(mw: Middleware, name: str, *, destroy: bool) -> None:
     action = "destroy" if destroy else "export"
     try:
         unmount_all(mw.zfs, name)
-        mw.zfs.retry("zpool", action, "-f", name)
+        # What was unmounted is let go of when the last process ends that got a copy of the mounts: on a busy machine, seconds later.
+        mw.zfs.retry("zpool", action, "-f", name, seconds=30)
     except ZfsError as exc:
         raise CallError(f"Failed to {action} pool {name}: {exc}", errno.EBUSY if exc.busy else errno.EFAULT) from exc
 
