@@ -15,6 +15,8 @@ description:
   - Everything that can be refused is refused before the first write, in check mode as well.
   - Deleting a dataset makes TrueNAS delete shares, tasks and replications that use it. They are shown in the difference, and nothing is deleted
     unless O(datasets[].recursive) and O(datasets[].allow_attachments) say so.
+  - What a deletion takes with it is in the difference. One that would take a held snapshot, or a snapshot that something was cloned from, is refused
+    whatever is allowed; TrueNAS 26 would let go of the hold by itself. Afterwards the dataset is looked for once more.
 author:
   - resilient.platform contributors (@resilient-platform)
 extends_documentation_fragment:

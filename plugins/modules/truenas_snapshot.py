@@ -54,8 +54,15 @@ options:
         type: list
         elements: str
       properties:
-        description: Own properties of a new snapshot, C(namespace:name) to value.
+        description: Own properties of a new snapshot, C(namespace:name) to value; not together with O(snapshots[].exclude).
         type: dict
+      hold:
+        description:
+          - Whether the snapshot is held, so that nobody deletes it. Left as it is if not set.
+          - With O(snapshots[].recursive) those of the same name below are held or let go too.
+          - TrueNAS 26 deletes held snapshots when it is asked to, where 25 refuses. This module refuses with both;
+            V(false) together with V(absent) lets go and deletes.
+        type: bool
       defer:
         description: Lets V(absent) mark a snapshot that has clones for deletion once they are gone.
         type: bool
@@ -98,6 +105,7 @@ snapshots:
       createtxg: 4711
       creation: "2026-11-21T05:00:00.000000Z"
       referenced_bytes: 98304
+      held: false
       properties: {}
 done:
   description: The calls that were done before a failure.
@@ -124,6 +132,7 @@ def argument_spec() -> ArgumentSpec:
         "recursive": {"type": "bool", "default": False},
         "exclude": {"type": "list", "elements": "str"},
         "properties": {"type": "dict"},
+        "hold": {"type": "bool"},
         "defer": {"type": "bool", "default": False},
     }
     options: dict[str, t.Any] = {

@@ -95,9 +95,12 @@ options:
         description: Whether snapshots that exist keep the date of removal they have, whatever changes.
         type: bool
         default: false
-  max_snapshots_affected:
-    description: Refuse if the retention of more snapshots than this would change; any number if not set.
+  max_snapshots_deleted:
+    description:
+      - Refuse if the retention of more snapshots than this would change, which is how many may be deleted; any number if not set.
+      - TrueNAS foretells them. V(0) lets nothing go.
     type: int
+    aliases: [max_snapshots_affected]
   assume_present:
     description:
       - Names of what earlier tasks of the same check-mode run would have made (datasets), so that check mode can go on where a real run could.
@@ -173,7 +176,7 @@ def argument_spec() -> ArgumentSpec:
     }
     options: dict[str, t.Any] = {
         "tasks": {"type": "list", "elements": "dict", "required": True, "options": one},
-        "max_snapshots_affected": {"type": "int"},
+        "max_snapshots_deleted": {"type": "int", "aliases": ["max_snapshots_affected"]},
         "assume_present": {"type": "list", "elements": "str", "default": []},
     }
     return ArgumentSpec(options).merge(api_spec())
@@ -189,7 +192,7 @@ def main() -> None:
             current = snapshot_task.read(client)
             missing = [name for name in snapshot_task.missing_datasets(client, items, current) if name not in assumed]
             affected = snapshot_task.losses(client, items, current)
-            plan = snapshot_task.plan(items, current, missing, affected, params["max_snapshots_affected"])
+            plan = snapshot_task.plan(items, current, missing, affected, params["max_snapshots_deleted"])
             found = plan.predicted
             if plan.changed and not module.check_mode:
                 plan.apply(client)

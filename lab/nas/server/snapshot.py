@@ -62,6 +62,8 @@ def _scope(mw: Middleware, filters: list[Any], *, full: bool) -> list[Snapshot]:
     wanted = {one[0]: one[2] for one in filters if isinstance(one, list) and len(one) == 3 and one[1] == "="}
     key = wanted.get("id") or wanted.get("name")
     dataset = wanted.get("dataset") or (str(key).partition("@")[0] if key else None)
+    if mw.version >= "26" and _one_is_missing(mw, filters):
+        return []
     if dataset is not None and not mw.zfs.exists(dataset):
         return []
     several = next((one[2] for one in filters if isinstance(one, list) and len(one) == 3 and one[:2] == ["dataset", "in"] and isinstance(one[2], list)), None)
@@ -76,6 +78,16 @@ def _scope(mw: Middleware, filters: list[Any], *, full: bool) -> list[Snapshot]:
     return found
 
 
+def _one_is_missing(mw: Middleware, filters: list[Any]) -> bool:
+    """From 26 on names in a filter are paths to open; one that is not there empties the answer (plugins/pool_/snapshot.py, query)."""
+    several = [(one[0], one[2]) for one in filters if isinstance(one, list) and len(one) == 3 and one[1] == "in"]
+    if any(name in ("dataset", "pool") and not mw.zfs.exists(path) for name, paths in several for path in paths):
+        return True
+    ids = {path for name, paths in several if name in ("id", "name") for path in paths}
+    there = {one.id for dataset in {path.partition("@")[0] for path in ids} if mw.zfs.exists(dataset) for one in mw.zfs.snapshots(dataset)}
+    return not ids <= there
+
+
 @snapshot_method("query", QueryArgs)
 def query(call: Call, filters: list[Any], options: Entry) -> Any:
     """Snapshots, oldest first. ``extra``: holds, retention (the latter wants an id filter or a limit), properties (those that are read)."""
@@ -87,6 +99,11 @@ def query(call: Call, filters: list[Any], options: Entry) -> Any:
             one["holds"] = {"truenas": 1} if one["properties"].get("userrefs", {}).get("parsed") else {}
     if options["extra"].get("retention"):
         _add_retention(call.mw, found)
+    if call.mw.version >= "26":
+        # plugins/pool_/snapshot.py: users' properties stand beside the others, and only where retention is asked for.
+        for one in found:
+            users = {key: one["properties"].pop(key)["rawvalue"] for key in list(one["properties"]) if ":" in key}
+            one |= {"user_properties": users} if options["extra"].get("retention") else {}
     if wanted:
         for one in found:
             one["properties"] = {key: value for key, value in one["properties"].items() if key in wanted}
@@ -169,6 +186,10 @@ def _family(mw: Middleware, name: str, recursive: bool) -> list[str]:
     return [one.id for one in mw.zfs.snapshots(dataset, recursive=True) if one.name == tail]
 
 
+def _is_held(mw: Middleware, name: str) -> bool:
+    return mw.zfs.get(name, properties="userrefs")[name]["userrefs"].value not in ("-", "0")
+
+
 @snapshot_method("delete", DeleteArgs)
 def delete(call: Call, name: str, options: Entry) -> Any:
     """Delete a snapshot; one with clones only by ``defer``."""
@@ -183,6 +204,9 @@ def delete(call: Call, name: str, options: Entry) -> Any:
         raise found
     try:
         for one in family:
+            if mw.version >= "26" and _is_held(mw, one):
+                # plugins/zfs/destroy_impl.py: it lets go of holds and tries again.
+                mw.zfs.run("zfs", "release", "truenas", one)
             mw.zfs.run("zfs", "destroy", *(["-d"] if options["defer"] else []), one)
     except ZfsError as exc:
         raise CallError(f"Failed to delete snapshot: {exc}", errno.EBUSY if exc.busy else errno.EFAULT) from exc

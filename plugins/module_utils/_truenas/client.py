@@ -37,6 +37,8 @@ from ansible_collections.resilient.platform.plugins.module_utils._wait import Wa
 
 # The server closes the connection, without an error, on anything larger.
 MAX_MESSAGE = 64 * 1024
+# Of names in a filter: the message has other parts, and JSON escapes.
+BATCH_BYTES = MAX_MESSAGE * 3 // 4
 # The server takes 20 messages of log-ins a minute and address: 20 log-ins with a plain key, 10 by SCRAM. An answer to one too
 # many comes after 1-10 s. This outlasts several windows, so that 25 tasks a minute get through, only slower.
 LOGIN_PATIENCE = 300.0
@@ -46,6 +48,21 @@ RESTART_PATIENCE = 180.0
 SLICE = 15.0
 # Reading twice does no harm, so these are repeated after a broken connection; nothing else is.
 _READS = ("query", "get_instance", "get_jobs", "attachments", "details", "config", "target_unmatched_snapshots", "info")
+
+
+def batches(names: t.Iterable[str]) -> t.Iterator[list[str]]:
+    """Yield *names* in lists that fit into a message."""
+    batch: list[str] = []
+    size = 0
+    for name in names:
+        length = len(json.dumps(name)) + 2
+        if batch and size + length > BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(name)
+        size += length
+    if batch:
+        yield batch
 
 
 class TrueNasClient:

@@ -12,12 +12,10 @@ import array
 import typing as t
 
 from ansible_collections.resilient.platform.plugins.module_utils._errors import ApiError
-from ansible_collections.resilient.platform.plugins.module_utils._truenas.client import MAX_MESSAGE, TrueNasClient
+from ansible_collections.resilient.platform.plugins.module_utils._truenas.client import TrueNasClient, batches
 
 # The server's own limit of a query.
 PAGE = 10000
-# Of names in a filter: the message has other parts, and JSON escapes.
-_NAMES_BYTES = MAX_MESSAGE * 3 // 4
 
 
 class Snapshot(t.NamedTuple):
@@ -96,20 +94,6 @@ def from_api(entry: t.Mapping[str, t.Any]) -> Snapshot:
         raise ApiError(f"TrueNAS shows the snapshot {entry.get('id')} without guid, creation or createtxg.", method="query", path=str(entry.get("id"))) from exc
 
 
-def _batches(names: t.Iterable[str]) -> t.Iterator[list[str]]:
-    """Yield *names* in lists that fit into a message."""
-    batch: list[str] = []
-    size = 0
-    for name in names:
-        if batch and size + len(name) + 4 > _NAMES_BYTES:
-            yield batch
-            batch, size = [], 0
-        batch.append(name)
-        size += len(name) + 4
-    if batch:
-        yield batch
-
-
 def datasets(client: TrueNasClient, names: t.Collection[str], *, below: t.Collection[str] = ()) -> dict[str, dict[str, t.Any]]:
     """Return those of *names* that exist, and everything below *below* (some of them), by name: ``{readonly}``.
 
@@ -118,7 +102,7 @@ def datasets(client: TrueNasClient, names: t.Collection[str], *, below: t.Collec
     """
     found: dict[str, dict[str, t.Any]] = {}
     extra = {"properties": ["readonly"], "retrieve_children": bool(below), "retrieve_user_props": False}
-    for batch in _batches(sorted({*names, *below})):
+    for batch in batches(sorted({*names, *below})):
         waiting = client.query("pool.dataset", [["id", "in", batch]], extra=extra)
         while waiting:
             entry = waiting.pop()
@@ -136,7 +120,7 @@ def read(client: TrueNasClient, names: t.Iterable[str], *, page: int = PAGE) -> 
     ``select`` takes whole fields only, and in later versions one dataset that is missing empties the whole answer, so *names* must exist.
     """
     found = {name: History(name) for name in names}
-    for batch in _batches(sorted(found)):
+    for batch in batches(sorted(found)):
         last = ""
         while True:
             filters: list[t.Any] = [["dataset", "in", batch]]

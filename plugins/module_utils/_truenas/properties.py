@@ -148,6 +148,7 @@ def from_api(entry: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         "mountpoint": entry.get("mountpoint"),
         "encrypted": bool(entry.get("encrypted")),
         "locked": bool(entry.get("locked")),
+        "origin": (entry.get("origin") or {}).get("rawvalue") or None,
         "user_properties": {
             key: (shown.get("rawvalue") if isinstance(shown, dict) else shown) for key, shown in (entry.get("user_properties") or {}).items()
         },

@@ -9,10 +9,11 @@
 from __future__ import annotations
 
 import datetime
+import json
 import re
 import typing as t
 
-from ansible_collections.resilient.platform.plugins.module_utils._truenas.client import TrueNasClient
+from ansible_collections.resilient.platform.plugins.module_utils._truenas.client import BATCH_BYTES, TrueNasClient, batches
 from ansible_collections.resilient.platform.plugins.module_utils._truenas.planning import Plan, refuse, refuse_doubles
 
 ASSIGNED = "(assigned by the system)"
@@ -47,22 +48,56 @@ def from_api(entry: t.Mapping[str, t.Any]) -> Snapshot:
         "createtxg": int(txg) if txg is not None else None,
         "creation": created,
         "referenced_bytes": int(_raw(entry, "referenced") or 0),
-        "properties": {key: _raw(entry, key) for key in sorted(entry.get("properties") or {}) if ":" in key},
+        "held": bool(entry.get("holds")) or int(_raw(entry, "userrefs") or 0) > 0,
+        "properties": {
+            **{key: _raw(entry, key) for key in sorted(entry.get("properties") or {}) if ":" in key},
+            **{key: str(value) for key, value in sorted((entry.get("user_properties") or {}).items()) if ":" in key},
+        },
     }
 
 
-def query(client: TrueNasClient, filters: t.Sequence[t.Any]) -> list[Snapshot]:
-    """Return the snapshots that match, oldest first. Order is by transaction group: a machine's clock can step back."""
-    found = client.snapshots("query", list(filters), {}, what="snapshots")
+def query(client: TrueNasClient, filters: t.Sequence[t.Any], *, holds: bool = False) -> list[Snapshot]:
+    """Return the snapshots that match, oldest first. Order is by transaction group: a machine's clock can step back.
+
+    From 26 on users' properties come only with ``retention``, beside the others (plugins/pool_/snapshot.py).
+    """
+    extra: dict[str, t.Any] = {"holds": True} if holds else {}
+    if (client.release or (0,)) >= (26,):
+        extra.update(retention=True, properties=["guid", "creation", "createtxg", "referenced", "userrefs"])
+    found = client.snapshots("query", list(filters), {"extra": extra} if extra else {}, what="snapshots")
     return sorted((from_api(entry) for entry in found), key=lambda one: (one["createtxg"] or 0, one["id"]))
 
 
-def read(client: TrueNasClient, items: t.Sequence[Snapshot]) -> dict[str, Snapshot]:
-    """Return those of *items* that exist, by id."""
-    ids = [id_of(item) for item in items]
-    # The server reads one snapshot quickly and filters all of them for anything else.
-    filters = [["id", "=", ids[0]]] if len(ids) == 1 else [["id", "in", ids]]
-    return {one["id"]: one for one in query(client, filters)} if ids else {}
+def read(client: TrueNasClient, items: t.Sequence[Snapshot], datasets: t.Collection[str] | None = None) -> dict[str, Snapshot]:
+    """Return those of *items* that exist, by id.
+
+    Args:
+        client: The system.
+        items: The snapshots.
+        datasets: Which of their datasets exist; asked for if not given. From 26 on a name that does not exist empties the whole answer.
+    """
+    ids = {id_of(item) for item in items}
+    if len(ids) == 1:
+        # The server reads one snapshot quickly.
+        return {one["id"]: one for one in query(client, [["id", "=", *ids]], holds=True)}
+    known = existing(client, items) if datasets is None else datasets
+    found: dict[str, Snapshot] = {}
+    for batch in batches(sorted({item["dataset"] for item in items} & set(known))):
+        names = sorted({item["name"] for item in items if item["dataset"] in batch})
+        filters: list[t.Any] = [["dataset", "in", batch]]
+        if len(json.dumps(names)) < BATCH_BYTES // 3:
+            filters.append(["snapshot_name", "in", names])
+        found.update({one["id"]: one for one in query(client, filters, holds=True) if one["id"] in ids})
+    return found
+
+
+def existing(client: TrueNasClient, items: t.Sequence[Snapshot]) -> set[str]:
+    """Return the datasets of *items* that exist."""
+    found: set[str] = set()
+    for batch in batches(sorted({item["dataset"] for item in items})):
+        extra = {"properties": [], "retrieve_children": False, "retrieve_user_props": False}
+        found |= {entry["id"] for entry in client.query("pool.dataset", [["id", "in", batch]], extra=extra)}
+    return found
 
 
 def wanted(options: t.Sequence[t.Mapping[str, t.Any]]) -> list[Snapshot]:
@@ -79,6 +114,10 @@ def wanted(options: t.Sequence[t.Mapping[str, t.Any]]) -> list[Snapshot]:
             found.append(f"{id_of(item)}: {item['name']!r} is not a name for a snapshot")
         if item.get("exclude") and not item.get("recursive"):
             found.append(f"{id_of(item)}: exclude needs recursive: true")
+        if item.get("exclude") and item.get("properties"):
+            found.append(f"{id_of(item)}: TrueNAS cannot set properties where exclude leaves datasets out")
+        if item.get("state") == "absent" and item.get("hold"):
+            found.append(f"{id_of(item)}: a snapshot cannot be absent and held")
         found += [f"{id_of(item)}: property {key} has no colon" for key in item.get("properties") or {} if ":" not in key]
     refuse(found, noun="snapshots")
     return items
@@ -86,11 +125,20 @@ def wanted(options: t.Sequence[t.Mapping[str, t.Any]]) -> list[Snapshot]:
 
 def missing_datasets(client: TrueNasClient, items: t.Sequence[Snapshot], current: t.Mapping[str, Snapshot]) -> list[str]:
     """Return the datasets that snapshots shall be taken of and that do not exist."""
-    needed = sorted({item["dataset"] for item in items if item.get("state") != "absent" and id_of(item) not in current})
-    if not needed:
+    lacking = [item for item in items if item.get("state") != "absent" and id_of(item) not in current]
+    if not lacking:
         return []
-    found = {entry["id"] for entry in client.query("pool.dataset", [["id", "in", needed]])}
-    return [name for name in needed if name not in found]
+    return sorted({item["dataset"] for item in lacking} - existing(client, lacking))
+
+
+def _hold(made: Plan, item: Snapshot, held: bool) -> bool:
+    """Add what makes the snapshot held as declared; return whether it then is."""
+    wish = item.get("hold")
+    if wish is None or wish is held:
+        return held
+    made.diff.add(f"{id_of(item)}.held", before=held, after=wish)
+    made.add("snapshot:hold" if wish else "snapshot:release", id_of(item), {"recursive": bool(item.get("recursive"))}, what=id_of(item))
+    return bool(wish)
 
 
 def plan(items: t.Sequence[Snapshot], current: t.Mapping[str, Snapshot], missing: t.Sequence[str]) -> Plan:
@@ -99,19 +147,27 @@ def plan(items: t.Sequence[Snapshot], current: t.Mapping[str, Snapshot], missing
     Raises:
         Refused: a dataset is missing.
     """
-    refuse([f"there is no dataset {name}" for name in missing], noun="snapshots")
+    problems = [f"there is no dataset {name}" for name in missing]
+    for item in items:
+        if item.get("state") == "absent" and current.get(id_of(item), {}).get("held") and item.get("hold") is None:
+            # 25.10 says EBUSY; 26 lets go of the hold by itself and deletes (plugins/zfs/destroy_impl.py).
+            problems.append(f"{id_of(item)} is held; hold: false lets go of it and deletes it")
+    refuse(problems, noun="snapshots")
     made = Plan()
     for item in items:
         known, name = current.get(id_of(item)), id_of(item)
         if item.get("state") == "absent":
             if known is not None:
+                if known["held"]:
+                    made.diff.add(f"{name}.held", before=True, after=None)
+                    made.add("snapshot:release", name, {"recursive": bool(item.get("recursive"))}, what=name)
                 made.diff.add(f"{name}.state", before="present", after="absent")
                 made.diff.add(f"{name}.guid", before=known["guid"], after=None)
                 options = {"defer": bool(item.get("defer")), "recursive": bool(item.get("recursive"))}
                 made.add("snapshot:delete", name, options, what=name)
             continue
         if known is not None:
-            made.predicted.append(known)
+            made.predicted.append({**known, "held": _hold(made, item, known["held"])})
             continue
         payload = {"dataset": item["dataset"], "name": item["name"], "recursive": bool(item.get("recursive"))}
         if item.get("exclude"):
@@ -125,6 +181,6 @@ def plan(items: t.Sequence[Snapshot], current: t.Mapping[str, Snapshot], missing
         for key, value in properties.items():
             made.diff.add(f"{name}.properties.{key}", before=None, after=value)
         made.add("snapshot:create", payload, what=name)
-        blank = {"guid": ASSIGNED, "createtxg": None, "creation": ASSIGNED, "referenced_bytes": None}
+        blank = {"guid": ASSIGNED, "createtxg": None, "creation": ASSIGNED, "referenced_bytes": None, "held": _hold(made, item, False)}
         made.predicted.append({"id": name, "dataset": item["dataset"], "name": item["name"], **blank, "properties": properties})
     return made

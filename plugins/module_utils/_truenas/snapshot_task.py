@@ -195,7 +195,7 @@ def plan(
     problems = [f"there is no dataset {name}" for name in missing]
     total = sum(len(names) for datasets in affected.values() for names in datasets.values())
     if limit is not None and total > limit:
-        problems.append(f"the retention of {total} snapshots would change, and max_snapshots_affected is {limit}")
+        problems.append(f"the retention of {total} snapshots would change, and max_snapshots_deleted is {limit}")
     refuse(problems, noun="snapshot tasks")
     made = Plan()
     for item in items:

@@ -167,7 +167,7 @@ def test_user_properties_that_are_not_listed_go_only_when_asked() -> None:
     assert made.calls[0].params[1] == {"user_properties_update": [{"key": "csi:keep", "remove": True}]}
 
 
-LOSS: dict[str, t.Any] = {"children": [], "snapshots": 0, "attachments": {}}
+LOSS: dict[str, t.Any] = {"children": [], "snapshots": 0, "clones": [], "holds": [], "attachments": {}}
 
 
 def test_delete_of_an_empty_dataset() -> None:
@@ -186,6 +186,8 @@ def test_delete_of_what_is_not_there_is_nothing() -> None:
         ({**LOSS, "children": ["tank/a/b"]}, {}, "1 children"),
         ({**LOSS, "snapshots": 3}, {}, "3 snapshots"),
         ({**LOSS, "attachments": {"NFS Share": ["/mnt/tank/a"]}}, {"recursive": True}, "NFS Share: /mnt/tank/a"),
+        ({**LOSS, "clones": ["tank/c"]}, {"recursive": True, "force": True}, "tank/c was cloned from its snapshots; promote or delete it first"),
+        ({**LOSS, "snapshots": 1, "holds": ["tank/a@x"]}, {"recursive": True, "force": True}, "tank/a@x is held; let go of the hold first"),
     ],
 )
 def test_delete_refuses_to_take_more_with_it_than_allowed(loss: dict[str, t.Any], allowed: dict[str, bool], reason: str) -> None:
@@ -194,10 +196,10 @@ def test_delete_refuses_to_take_more_with_it_than_allowed(loss: dict[str, t.Any]
 
 
 def test_delete_shows_what_goes_with_it() -> None:
-    loss = {"children": ["tank/a/b"], "snapshots": 3, "attachments": {"NFS Share": ["/mnt/tank/a"]}}
+    loss = {**LOSS, "children": ["tank/a/b"], "snapshots": 3, "attachments": {"NFS Share": ["/mnt/tank/a"]}}
     item = {"name": "tank/a", "state": "absent", "recursive": True, "allow_attachments": True, "force": True}
     made = plan(have(truenas.dataset("tank/a")), item, losses={"tank/a": loss})
-    assert made.diff.before == {"tank/a.state": "present", **{f"tank/a.{key}": value for key, value in loss.items()}}
+    assert made.diff.before == {"tank/a.state": "present", **{f"tank/a.{key}": value for key, value in loss.items() if value}}
     assert made.calls[0].params[1] == {"recursive": True, "force": True}
 
 
@@ -223,14 +225,21 @@ def test_two_hundred_names_are_one_call() -> None:
     assert server.seen[-1][1][0][0][:2] == ["id", "in"]
 
 
-def test_a_thousand_names_are_a_few_calls() -> None:
-    server = Server(*[Step("pool.dataset.query", result=[]) for _unused in range(3)])
-    dataset.read(server.client(), dataset.wanted([{"name": f"tank/{number}"} for number in range(1000)]))
+def test_names_that_do_not_fit_into_a_message_are_one_call_too() -> None:
+    server = Server(Step("pool.dataset.query", [[["pool", "in", ["tank"]]], {"extra": {"flat": True, "retrieve_children": True}}], []))
+    dataset.read(server.client(), dataset.wanted([{"name": f"tank/{number:0100}"} for number in range(1000)]))
     server.finished()
 
 
+def test_clones_are_deleted_before_what_they_were_cloned_from() -> None:
+    items = [{"name": "tank/a", "state": "absent", "recursive": True}, {"name": "tank/c", "state": "absent"}]
+    losses = {"tank/a": {**LOSS, "snapshots": 1, "clones": ["tank/c"]}, "tank/c": LOSS}
+    made = plan(have(truenas.dataset("tank/a"), truenas.dataset("tank/c", origin=prop("tank/a@x"))), *items, losses=losses)
+    assert [call.what for call in made.calls] == ["tank/c", "tank/a"]
+
+
 def test_what_lies_below_is_read_for_deletions() -> None:
-    filters = [["OR", [["id", "in", ["tank", "tank/a"]], ["id", "^", "tank/a/"]]]]
+    filters = [["OR", [["id", "in", ["tank", "tank/a"]], ["id", "^", "tank/a/"], ["origin.rawvalue", "^", "tank/a@"], ["origin.rawvalue", "^", "tank/a/"]]]]
     server = Server(Step("pool.dataset.query", [filters, {"extra": {"flat": True, "retrieve_children": True}}], []))
     dataset.read(server.client(), dataset.wanted([{"name": "tank/a", "state": "absent"}]))
     server.finished()
@@ -240,10 +249,20 @@ def test_impact_asks_for_attachments_and_snapshots() -> None:
     server = Server(
         Step("pool.dataset.attachments", ["tank/a"], [{"type": "NFS Share", "service": "nfs", "attachments": ["/mnt/tank/a"]}]),
         Step("pool.snapshot.query", [[["OR", [["dataset", "=", "tank/a"], ["dataset", "^", "tank/a/"]]]], {"count": True}], 2),
+        Step(
+            "pool.snapshot.query",
+            [
+                [["pool", "=", "tank"], ["OR", [["dataset", "=", "tank/a"], ["dataset", "^", "tank/a/"]]], ["holds", "!=", {}]],
+                {"select": ["id", "holds"], "extra": {"holds": True, "properties": ["userrefs"]}},
+            ],
+            [{"id": "tank/a@x", "holds": {"truenas": 1}}],
+        ),
     )
     items = dataset.wanted([{"name": "tank/a", "state": "absent"}, {"name": "tank/gone", "state": "absent"}])
-    found = dataset.impact(server.client(), items, have(truenas.dataset("tank/a"), truenas.dataset("tank/a/b")))
-    assert found == {"tank/a": {"children": ["tank/a/b"], "snapshots": 2, "attachments": {"NFS Share": ["/mnt/tank/a"]}}}
+    clone = truenas.dataset("tank/c", origin=prop("tank/a/b@x"))
+    found = dataset.impact(server.client(), items, have(truenas.dataset("tank/a"), truenas.dataset("tank/a/b"), clone))
+    attached = {"NFS Share": ["/mnt/tank/a"]}
+    assert found == {"tank/a": {"children": ["tank/a/b"], "snapshots": 2, "clones": ["tank/c"], "holds": ["tank/a@x"], "attachments": attached}}
 
 
 def test_a_dataset_that_survives_its_deletion_is_an_error() -> None:

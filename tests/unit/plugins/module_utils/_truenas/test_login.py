@@ -181,17 +181,22 @@ def test_the_endpoint_of_a_certificate_is_its_hash_by_its_own_signature() -> Non
 
 
 def test_twenty_five_tasks_a_minute_get_through_only_slower(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """facts 1.2: 20 in a window, then EBUSY after a delay. Two and a half seconds stand for the minute here, and nothing is delayed."""
-    monkeypatch.setattr(ratelimit.RateLimit.__init__, "__defaults__", (2.5, time.monotonic))
+    """facts 1.2: 20 in a minute, then EBUSY after a delay. The minute is one of a clock that only sleeping moves."""
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    monkeypatch.setattr(ratelimit.RateLimit.__init__, "__defaults__", (60.0, lambda: now[0]))
     monkeypatch.setattr("lab.nas.server.session.random.uniform", lambda low, high: 0.0)
     with Double(tmp_path, "25.10", rate_limit=20) as nas:
         waited = []
         for _unused in range(25):
-            one = TrueNasClient(client(nas).settings, jitter=lambda low, high: low / 20)
+            one = TrueNasClient(client(nas).settings, clock=lambda: now[0], sleep=sleep)
             with one:
                 assert one.call("core.ping") == "pong"
             waited.append(one.waited)
-    assert sum(seconds > 0 for seconds in waited[:20]) == 0 and waited[20] > 0
+    assert sum(waited[:20]) == 0 and 60 <= waited[20] <= 70 and sum(waited[21:]) == 0
 
 
 def test_a_system_that_restarts_is_waited_for_while_a_job_runs() -> None:
