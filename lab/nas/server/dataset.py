@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lab.nas.server import attachments, props
+from lab.nas.server import attachments, encryption_state, props
 from lab.nas.server.errors import not_found
 from lab.nas.server.middleware import Call, Middleware
 from lab.nas.server.query import filter_list
@@ -27,8 +27,8 @@ def entry_of(mw: Middleware, name: str, found: dict[str, Value]) -> Entry:
             shown.pop(key, None)
     mounted = found.get("mounted", Value("no", "-")).value == "yes"
     return {
-        "id": name, "type": "VOLUME" if volume else "FILESYSTEM", "name": name, "pool": name.partition("/")[0], "encrypted": False, "encryption_root": None,
-        "key_loaded": False, "children": [], "user_properties": props.user_properties(found, mw.version), "locked": False, **shown,
+        "id": name, "type": "VOLUME" if volume else "FILESYSTEM", "name": name, "pool": name.partition("/")[0], **encryption_state.show(mw, name),
+        "children": [], "user_properties": props.user_properties(found, mw.version), **shown,
         "mountpoint": None if volume or not mounted else found["mountpoint"].value,
     }
 

@@ -48,7 +48,7 @@ class UserPropertyUpdate(Model):
 
 
 class EncryptionOptions(Model):
-    """Parsed only: encryption is missing in the double."""
+    """How a new encryption root is encrypted."""
 
     generate_key: bool = False
     pbkdf2iters: int = Field(default=350000, ge=100000)

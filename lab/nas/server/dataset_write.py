@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from typing import Any
 
-from lab.nas.server import attachments, props
+from lab.nas.server import attachments, encryption_state, props
 from lab.nas.server.dataset import Entry, instance
 from lab.nas.server.dataset_models import CreateArgs, DeleteArgs, RenameArgs, UpdateArgs
 from lab.nas.server.errors import CallError, ValidationErrors
@@ -83,8 +83,7 @@ def create(call: Call, data: Entry) -> Any:
     """Create a file system, or a volume (a directory with a sparse file here)."""
     mw, found = call.mw, ValidationErrors()
     _check_name(mw, found, data)
-    if data["encryption"] or not data["inherit_encryption"] and data["encryption_options"]["generate_key"]:
-        found.add("pool_dataset_create.encryption", "This double cannot encrypt: see lab/nas/README.md")
+    encryption_state.check_creation(mw, found, data)
     _check_common(found, "pool_dataset_create", data, None)
     volume = data["type"] == "VOLUME"
     block = data.get("volblocksize", "16K")
@@ -105,6 +104,8 @@ def create(call: Call, data: Entry) -> Any:
     if volume:
         with open(mw.mnt / data["name"] / "vol.img", "wb") as stream:
             stream.truncate(data["volsize"])
+    if data["encryption"]:
+        encryption_state.store_key(mw, data["name"], data["encryption_options"])
     return instance(mw, data["name"])
 
 
@@ -169,6 +170,7 @@ def delete(call: Call, name: str, options: Entry) -> Any:
     for victim in victims:
         attachments.delete(mw, victim)
         _destroy(mw, victim, recursive=options["recursive"])
+        encryption_state.forget(mw, victim)
     return True
 
 

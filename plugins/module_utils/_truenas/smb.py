@@ -68,13 +68,8 @@ def wanted(options: t.Sequence[t.Mapping[str, t.Any]]) -> list[Share]:
 
 
 def is_flat(client: TrueNasClient, entries: t.Sequence[t.Mapping[str, t.Any]]) -> bool:
-    """Say whether the API is that of 25.04. The shares tell; where there are none, the version does."""
-    if entries:
-        return "options" not in entries[0]
-    version = client.settings.api_version
-    if version == "current":
-        version = f"v{client.call('system.version_short')}"
-    return version < "v25.10"
+    """Say whether the API is that of 25.04. The shares tell; where there are none, the version that is spoken does."""
+    return "options" not in entries[0] if entries else not client.has("SMB options")
 
 
 def plan(

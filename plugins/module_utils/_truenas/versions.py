@@ -20,6 +20,7 @@ CURRENT = "current"
 SINCE: dict[str, Version] = {
     "legacy_jobs": (25, 10),  # api/v25_10_0/core.py; 25.04 refuses the option
     "pool.snapshot": (25, 10),  # api/v25_10_0/pool_snapshot.py; zfs.snapshot before
+    "SMB options": (25, 10),  # api/v25_10_0/smb.py: purpose with options of its own; flat fields before
     "SCRAM": (26, 0),  # api/v26_0_0/auth.py
     "pbkdf2iters of 1300000": (26, 0),  # api/v26_0_0/pool_dataset.py: ge=1300000
 }

@@ -16,6 +16,7 @@ KEY = "1-" + "k" * 64
 ANY: t.Any = object()
 # The least that modules without a case in test_truenas_modules.py must be given.
 REQUIRED: dict[str, dict[str, t.Any]] = {
+    "dataset_lock": {"datasets": [{"name": "tank/a", "state": "locked"}]},
     "iscsi_volume": {"volumes": [{"dataset": "tank/v"}]},
     "nfs_share": {"shares": [{"path": "/mnt/tank/a"}]},
     "restore_test": {"dataset": "tank/a", "manifest": {}},

@@ -72,7 +72,7 @@ def test_from_nothing_to_served_to_gone(nas: Double) -> None:
     assert not nas.zfs.exists("tank/a/db")
 
 
-def test_an_unchanged_volume_is_nine_calls_whatever_the_number(one: Double) -> None:
+def test_an_unchanged_volume_is_eight_calls_whatever_the_number(one: Double) -> None:
     items = [{**DB, "dataset": f"tank/a/v{number}", "portal": ["127.0.0.1"]} for number in range(20)]
     assert len(volumes(one, *items)["volumes"]) == 20
     assert counts(one) == [20, 20, 20, 1, 1], "portal and initiators are shared"
