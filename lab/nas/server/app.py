@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from lab.nas.server import (  # noqa: F401  (importing registers their methods)
-    alert, api_key, auth, core, dataset, dataset_write, disk, download, encryption, filesystem, iscsi, keychain, pool, replication, replication_crud,
+    alert, api_key, auth, config, core, dataset, dataset_write, disk, download, encryption, filesystem, iscsi, keychain, pool, replication, replication_crud,
     sharing_nfs, sharing_smb, snapshot, snapshottask, system, user)
 from lab.nas.server.middleware import Middleware
 from lab.nas.server.ratelimit import RateLimit
