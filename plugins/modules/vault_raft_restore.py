@@ -19,7 +19,7 @@ description:
   - The server answers 204 before it applies anything. The module waits until it has seen the restore applied (another cluster id, another term
     of office, or the node sealed by keys that are not its own) and reports the state it ends in.
   - The plain way is taken first. With O(force) the server accepts a snapshot of other keys, and skips its own check of the content; that needs
-    O(expected_sha256).
+    O(manifest) and O(public_key).
   - After a restore the node has to be restarted before other nodes join or restart. The running one keeps the raft
     certificates from before the restore, and a cluster that mixes both stops replicating while every health signal stays green.
     RV(restore.restart_required) says so.
@@ -47,10 +47,15 @@ options:
     type: str
   force:
     description: >-
-      Allow a snapshot that is sealed by other keys than the server's. Forged content would be accepted, so O(expected_sha256) has to be
-      given and to match.
+      Allow a snapshot that is sealed by other keys than the server's. Forged content would be accepted, so a signed manifest has to vouch for it.
     type: bool
     default: false
+  manifest:
+    description: The signed manifest of the backup (M(resilient.platform.backup_manifest)), a DSSE envelope. It has to name the snapshot's digest.
+    type: path
+  public_key:
+    description: The public key (Ed25519, PEM) that O(manifest) is signed by.
+    type: path
 seealso:
   - module: resilient.platform.vault_raft_snapshot
   - module: resilient.platform.vault_raft_snapshot_verify
@@ -122,9 +127,19 @@ from ansible_collections.resilient.platform.plugins.module_utils._argspec import
 from ansible_collections.resilient.platform.plugins.module_utils._vault.argspec import client_from_params, run, vault_spec
 from ansible_collections.resilient.platform.plugins.module_utils._vault.restore import RestorePlan, plan_restore, send, wait_applied
 from ansible_collections.resilient.platform.plugins.module_utils._vault.client import VaultClient
+from ansible_collections.resilient.platform.plugins.module_utils._vault.vouched import read_digests
 from ansible_collections.resilient.platform.plugins.module_utils._wait import Waiter
 
-SPEC = ArgumentSpec({"path": {"type": "path", "required": True}, "expected_sha256": {"type": "str"}, "force": {"type": "bool", "default": False}})
+SPEC = ArgumentSpec(
+    {
+        "path": {"type": "path", "required": True},
+        "expected_sha256": {"type": "str"},
+        "force": {"type": "bool", "default": False},
+        "manifest": {"type": "path"},
+        "public_key": {"type": "path", "no_log": False},
+    },
+    required_together=[("manifest", "public_key")],
+)
 
 
 def carry_out(client: VaultClient, plan: RestorePlan, waiter: Waiter) -> dict[str, t.Any]:
@@ -149,7 +164,8 @@ def main() -> t.NoReturn:
     def body() -> dict[str, t.Any]:
         params = module.params
         client = client_from_params(params)
-        plan = plan_restore(client, params["path"], params["expected_sha256"], force=params["force"])
+        vouched = read_digests(params["manifest"], params["public_key"]) if params["manifest"] else None
+        plan = plan_restore(client, params["path"], params["expected_sha256"], force=params["force"], vouched=vouched)
         for warning in plan.warnings:
             module.warn(warning)
         known = {

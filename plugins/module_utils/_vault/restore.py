@@ -33,7 +33,7 @@ SEALED_LOOKS = 10
 SETTLED_LOOKS = 3
 # What a refusal means here. The server checks the file before it touches its data (measured), so these are as they were.
 _REFUSED = {
-    400: "Its data is as it was. The snapshot is sealed by other keys than the server's: set force with expected_sha256 if you have the snapshot's keys.",
+    400: "Its data is as it was. The snapshot is sealed by other keys than the server's: set force with manifest and public_key if you have its keys.",
     500: "Its data is as it was: the server does not accept the file. Use another copy or another recovery point.",
 }
 
@@ -55,17 +55,26 @@ class RestorePlan:
         return {"before": {"index": "(as it is)"}, "after": after, "before_header": header, "after_header": header}
 
 
-def plan_restore(client: VaultClient, path: str, expected_sha256: str | None, *, force: bool) -> RestorePlan:
+def plan_restore(
+    client: VaultClient, path: str, expected_sha256: str | None, *, force: bool, vouched: t.Collection[str] | None = None
+) -> RestorePlan:
     """Check file, node, seal, versions and rights; nothing is written.
+
+    Args:
+        client: The node.
+        path: The snapshot.
+        expected_sha256: Its digest, if known.
+        force: Whether it may be sealed by other keys.
+        vouched: The digests that a signed manifest names, if one was given.
 
     Raises:
         Refused: the file is damaged or not the expected one, or the seal does not fit.
         NotLeader: the node is a standby.
     """
-    if force and not expected_sha256:
+    if force and vouched is None:
         raise Refused(
-            "force needs expected_sha256: the server then skips its own check of the content.",
-            hint="Take it from the signed manifest of the backup, or from vault_raft_snapshot.",
+            "force needs manifest and public_key: the server then skips its own check of the content.",
+            hint="Give the signed manifest of the backup (backup_manifest) that names this snapshot.",
         )
     verification = verify(path, expected_sha256=expected_sha256)
     snapshot = verification.snapshot
@@ -74,6 +83,11 @@ def plan_restore(client: VaultClient, path: str, expected_sha256: str | None, *,
             f"Will not restore {path}: {verification.reasons()}.",
             hint="Use another copy or another recovery point.",
             details={"checks": [check.as_dict() for check in verification.checks]},
+        )
+    if vouched is not None and snapshot.sha256 not in vouched:
+        raise Refused(
+            f"Will not restore {path}: the signed manifest vouches for no snapshot with its digest ({snapshot.sha256}).",
+            hint="The file was changed or belongs to another backup: use the one that the manifest names.",
         )
     before = require_leader(client, what="restore a snapshot")
     seal = read_seal_status(client)
@@ -101,7 +115,7 @@ def check_seal(source: Seal, seal: SealStatus, *, force: bool) -> list[str]:
         if not force:
             raise Refused(
                 f"The snapshot is sealed by {source.type}, the server by {seal.type}.",
-                hint="Configure the same seal, or set force with expected_sha256.",
+                hint="Configure the same seal, or set force with manifest and public_key.",
             )
         return [f"The snapshot is sealed by {source.type}, the server by {seal.type}: restart it, then unseal it with the old keys and migrate=true."]
     if source.type == "shamir" and (source.shares, source.threshold) != (seal.shares, seal.threshold):
@@ -199,10 +213,12 @@ def wait_applied(client: VaultClient, plan: RestorePlan, waiter: Waiter) -> tupl
             hint="It may still be at work, or may have given up: look at its log and at vault_raft_info. Do not let other nodes join before that.",
             details={"last": last.as_dict()},
         ) from exc
-    if state.state == "sealed" and plan.seal.automatic:
+    source = plan.snapshot.seal
+    # Keys of another kind of seal are not expected to fit: people unseal it with migrate=true, as a warning of the plan has said.
+    if state.state == "sealed" and plan.seal.automatic and source is not None and source.type == plan.seal.type:
         raise PlatformError(
             f"{client.url} applied the snapshot and then sealed itself: its {plan.seal.type} seal cannot decrypt the snapshot's keys.",
-            hint=f"Make the key version that the snapshot needs ({plan.snapshot.seal.key_id if plan.snapshot.seal else 'unknown'}) usable "
+            hint=f"Make the key version that the snapshot needs ({source.key_id or 'unknown'}) usable "
             "(another key, or min_decryption_version above it?) and restart the node.",
             details={"node": state.as_dict()},
         )

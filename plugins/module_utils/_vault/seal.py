@@ -60,6 +60,39 @@ def read_seal_status(client: VaultClient) -> SealStatus:
 
 
 @dataclasses.dataclass(frozen=True)
+class Custody:
+    """How keys and root token are kept: as they are, or so that the file alone opens nothing.
+
+    Args:
+        pgp_keys: One public key for each share (base64), or none.
+        root_token_pgp_key: A public key for the root token, or empty.
+        wrap_ttl: How long a token that unwraps the root token once is valid; empty keeps the root token itself.
+    """
+
+    pgp_keys: tuple[str, ...] = ()
+    root_token_pgp_key: str = ""
+    wrap_ttl: str = ""
+
+    def check(self, shares: Shares, seal: SealStatus) -> None:
+        """Refuse what cannot be done, before there is anything to lose."""
+        if self.pgp_keys and len(self.pgp_keys) != shares.shares:
+            raise Refused(f"{len(self.pgp_keys)} PGP keys are given for {shares.shares} shares.", hint="Give one for each share.")
+        if self.wrap_ttl and self.root_token_pgp_key:
+            raise Refused("The root token is either wrapped or encrypted by PGP.", hint="Set wrap_ttl or root_token_pgp_key_file.")
+        if self.wrap_ttl and not seal.automatic:
+            raise Refused("With a Shamir seal nobody can wrap the root token: the server is sealed when it is made.", hint="Set root_token_pgp_key_file.")
+
+    def body(self, prefix: str) -> dict[str, t.Any]:
+        """Return what the request says of it."""
+        result: dict[str, t.Any] = {}
+        if self.pgp_keys:
+            result["recovery_pgp_keys" if prefix == "recovery" else "pgp_keys"] = list(self.pgp_keys)
+        if self.root_token_pgp_key:
+            result["root_token_pgp_key"] = self.root_token_pgp_key
+        return result
+
+
+@dataclasses.dataclass(frozen=True)
 class Shares:
     """How many keys to make, and how many of them are needed."""
 
@@ -100,7 +133,16 @@ def plan_init(client: VaultClient, credentials_file: str) -> bool:
     return not initialized
 
 
-def init(client: VaultClient, seal: SealStatus, shares: Shares, credentials_file: str, *, waiter: Waiter, now: datetime.datetime) -> None:
+def init(
+    client: VaultClient,
+    seal: SealStatus,
+    shares: Shares,
+    credentials_file: str,
+    *,
+    waiter: Waiter,
+    now: datetime.datetime,
+    custody: Custody = Custody(),
+) -> None:
     """Initialise the server; keys and root token go to *credentials_file* and nowhere else.
 
     A marker is written first, so a run that is cut off between the server's answer and the file can be told from none.
@@ -108,17 +150,35 @@ def init(client: VaultClient, seal: SealStatus, shares: Shares, credentials_file
     marker = {"status": PENDING, "url": client.url, "begun_at": now.isoformat(timespec="seconds")}
     files.write_json(credentials_file, marker)
     prefix = "recovery" if seal.automatic else "secret"
-    body = {f"{prefix}_shares": shares.shares, f"{prefix}_threshold": shares.threshold}
+    body = {f"{prefix}_shares": shares.shares, f"{prefix}_threshold": shares.threshold, **custody.body(prefix)}
     try:
         # The server writes through its seal: measured 2 to 8 seconds with a transit key.
         answer = client.put("sys/init", body, what="initialise the server", timeout=max(client.timeout, 60.0)).body
     except ApiError as exc:
         raise _init_failed(exc, credentials_file) from exc
     content: dict[str, t.Any] = {**marker, "status": COMPLETE, "seal_type": seal.type, **{key: answer[key] for key in _STORED if answer.get(key)}}
+    content |= {"keys_encrypted": True} if custody.pgp_keys else {}
+    if custody.root_token_pgp_key:
+        content["root_token_pgp"] = content.pop("root_token", "")
     files.write_json(credentials_file, content)
     cluster_id = _cluster_id(client, waiter) if seal.automatic else ""
     if cluster_id:
-        files.write_json(credentials_file, {**content, "cluster_id": cluster_id})
+        content["cluster_id"] = cluster_id
+        files.write_json(credentials_file, content)
+    if custody.wrap_ttl:
+        files.write_json(credentials_file, _wrapped(client, content, custody.wrap_ttl, waiter))
+
+
+def _wrapped(client: VaultClient, content: dict[str, t.Any], ttl: str, waiter: Waiter) -> dict[str, t.Any]:
+    """Return *content* with a token that unwraps the root token in its place. Until then the file has the root token, so none is lost."""
+    wait_for_state(client, lambda state: state.state == "active", waiter, what="to be active, to wrap the root token", hint="Wrap it by hand, or revoke it.")
+    holder = client.with_token(content["root_token"])
+    reply = holder.post(
+        "sys/wrapping/wrap", {"root_token": content["root_token"]}, what="wrap the root token", headers={"X-Vault-Wrap-TTL": ttl}
+    )
+    wrap = reply.body.get("wrap_info") or {}
+    rest = {key: value for key, value in content.items() if key != "root_token"}
+    return {**rest, "wrapping_token": wrap["token"], "wrapping_accessor": wrap.get("accessor"), "wrapping_ttl_seconds": wrap.get("ttl")}
 
 
 def _init_failed(exc: ApiError, credentials_file: str) -> PlatformError:

@@ -138,12 +138,32 @@ def test_keys_for_people_are_encrypted_and_shown_later(fleet: Fleet, kms: Kms, t
         assert done["rekey"] | {"in_force": False, "encrypted": True} == done["rekey"]
         assert len(content(path)["pgp_fingerprints"]) == 2
         decrypted = [gpg("--decrypt", stdin=base64.b64decode(key)).decode() for key in content(path)["recovery_keys_base64"]]
+        # A server whose keys and root token were never readable for anybody else.
+        envelope = fleet.vault(start(fleet, "envelope", kms=kms))
+        custody = {"recovery_shares": 2, "recovery_threshold": 2, "pgp_key_files": files, "root_token_pgp_key_file": files[0]}
+        envelope.run("vault_init", credentials_file=str(tmp_path / "envelope.json"), **custody)
+        wait_for(lambda: envelope.node.health() == 200, "the node to be active")
+        sealed = content(tmp_path / "envelope.json")
+        assert "root_token" not in sealed
+        assert policies(envelope, gpg("--decrypt", stdin=base64.b64decode(sealed["root_token_pgp"])).decode()) == ["root"]
+        theirs = [gpg("--decrypt", stdin=base64.b64decode(key)).decode() for key in sealed["recovery_keys_base64"]]
     finally:
         subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=False)
+    assert len(set(theirs)) == 2
     options["verification_keys"] = decrypted
     done = both(vault, "vault_rekey", **options)
     assert done["rekey"]["in_force"] and decrypted[0] not in json.dumps(done) and decrypted[0] not in path.read_text()
     assert vault.run("vault_generate_root", keys=decrypted, credentials_file=str(tmp_path / "root.json"))["changed"]
+
+
+def test_the_root_token_of_a_new_server_can_be_unwrapped_once(fleet: Fleet, kms: Kms, tmp_path: pathlib.Path) -> None:
+    vault = fleet.vault(start(fleet, "wrapped", kms=kms))
+    vault.run("vault_init", credentials_file=str(tmp_path / "init.json"), wrap_ttl="5m")
+    made = content(tmp_path / "init.json")
+    assert "root_token" not in made and made["wrapping_ttl_seconds"] == 300
+    root = vault.node.call("POST", "sys/wrapping/unwrap", token=made["wrapping_token"]).json()["data"]["root_token"]
+    assert policies(vault, root) == ["root"]
+    assert not vault.run("vault_init", credentials_file=str(tmp_path / "init.json"), wrap_ttl="5m")["changed"]
 
 
 @pytest.mark.parametrize("sealed_by", ["transit", "shamir"])

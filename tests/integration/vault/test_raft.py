@@ -12,6 +12,7 @@ import typing as t
 
 import pytest
 from helpers.modules import ModuleFailed
+from helpers.vault import write_manifest
 from openbao import Kms, Node, wait_for
 from openbao_runner import Fleet, Vault
 
@@ -179,7 +180,9 @@ def test_damaged_snapshots_are_found_and_never_sent(fleet: Fleet, kms: Kms, tmp_
         with pytest.raises(ModuleFailed, match="Will not restore"):
             vault.run("vault_raft_restore", path=str(tmp_path / f"{bad}.snap"))
     with pytest.raises(ModuleFailed, match="Will not restore.*digest"):
-        vault.run("vault_raft_restore", path=str(forged), expected_sha256=digest, force=True)
+        vault.run("vault_raft_restore", path=str(forged), expected_sha256=digest, **write_manifest(tmp_path, digest), force=True)
+    with pytest.raises(ModuleFailed, match="vouches for no snapshot with its digest"):
+        vault.run("vault_raft_restore", path=str(forged), **write_manifest(tmp_path, digest), force=True)
     with pytest.raises(ModuleFailed, match="hash check failed"):
         vault.run("vault_raft_restore", path=str(forged))  # the plain way: the server's own check finds it
     assert vault.run("vault_raft_info")["raft"]["nodes"][0]["active_time"] == applied
@@ -194,11 +197,11 @@ def test_shamir_snapshot_on_a_foreign_shamir_node_needs_force_and_the_old_keys(f
     digest = old.run("vault_raft_snapshot", dest=str(path))["snapshot"]["sha256"]
     old.node.stop(kill=True)
     new = fleet.vault(fleet.make(prefix="foreign")[0]).initialise("new.json", secret_shares=1, secret_threshold=1)
-    with pytest.raises(ModuleFailed, match="force needs expected_sha256"):
+    with pytest.raises(ModuleFailed, match="force needs manifest and public_key"):
         new.run("vault_raft_restore", path=str(path), force=True)
-    with pytest.raises(ModuleFailed, match="set force with expected_sha256"):
+    with pytest.raises(ModuleFailed, match="set force with manifest"):
         new.run("vault_raft_restore", path=str(path))
-    restore = new.run("vault_raft_restore", path=str(path), expected_sha256=digest, force=True, wait_timeout=60)["restore"]
+    restore = new.run("vault_raft_restore", path=str(path), **write_manifest(tmp_path, digest), force=True, wait_timeout=60)["restore"]
     assert restore["forced"] and restore["state"] == "sealed" and restore["unseal_required"] and restore["restart_required"]
     with pytest.raises(ModuleFailed, match="the server refused the keys"):
         new.run("vault_unseal", keys_file=str(tmp_path / "new.json"), wait_timeout=10)
@@ -218,10 +221,10 @@ def test_a_snapshot_of_another_transit_key_ends_in_a_named_failure(fleet: Fleet,
     with pytest.raises(ModuleFailed, match="400"):
         target.run("vault_raft_restore", path=str(path), expected_sha256=digest)
     with pytest.raises(ModuleFailed, match="cannot decrypt the snapshot's keys"):
-        target.run("vault_raft_restore", path=str(path), expected_sha256=digest, force=True, wait_timeout=60)
+        target.run("vault_raft_restore", path=str(path), **write_manifest(tmp_path, digest), force=True, wait_timeout=60)
     shamir = fleet.vault(fleet.make(prefix="plain")[0]).initialise("plain.json", secret_shares=1, secret_threshold=1)
     with pytest.raises(ModuleFailed, match="it could never be unsealed"):
-        shamir.run("vault_raft_restore", check=True, path=str(path), expected_sha256=digest, force=True)
+        shamir.run("vault_raft_restore", check=True, path=str(path), **write_manifest(tmp_path, digest), force=True)
 
 
 def test_the_proof_names_the_node_that_autopilot_calls_healthy(fleet: Fleet, kms: Kms, tmp_path: pathlib.Path) -> None:

@@ -234,3 +234,17 @@ def write_snapshot(path: pathlib.Path, seal: bytes = SEAL_TRANSIT, *, index: int
     data = pack(snapshot_members(state_of(seal), index=index))
     path.write_bytes(data)
     return hashlib.sha256(data).hexdigest()
+
+
+def write_manifest(directory: pathlib.Path, *digests: str) -> dict[str, str]:
+    """Write a signed manifest that names snapshots of these digests; the options of a restore that use it."""
+    from ansible_collections.resilient.platform.plugins.module_utils._evidence import manifest
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    key = Ed25519PrivateKey.generate()
+    points = [{"asset": "vault", "kind": "vault_raft_snapshot", "id": str(number), "sha256": digest} for number, digest in enumerate(digests)]
+    (directory / "manifest.dsse.json").write_bytes(manifest.seal(manifest.make("lab", None, points, None, "2026-11-21T00:00:00.000000Z"), key))
+    pem = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    (directory / "signing.pub.pem").write_bytes(pem)
+    return {"manifest": str(directory / "manifest.dsse.json"), "public_key": str(directory / "signing.pub.pem")}

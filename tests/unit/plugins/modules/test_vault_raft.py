@@ -11,6 +11,7 @@ import typing as t
 
 import pytest
 import requests
+from ansible_collections.resilient.platform.plugins.module_utils._evidence import manifest
 from helpers import vault
 from helpers.modules import ModuleFailed, run_module
 from helpers.vault import OTHER, SEAL_SHAMIR, URL, Script, pack, snapshot_members, state_of, write_snapshot
@@ -201,6 +202,8 @@ def ready_to_restore(script: Script, *, seal: dict[str, t.Any] | None = None, fo
 
 
 def restore(path: pathlib.Path, *, check: bool = False, **options: t.Any) -> dict[str, t.Any]:
+    if options.get("force") and options.get("expected_sha256"):
+        options = {**vault.write_manifest(path.parent, options["expected_sha256"]), **options}
     return run("vault_raft_restore", check=check, path=str(path), wait_sleep=0, **{"wait_timeout": 5, **options})
 
 
@@ -251,7 +254,7 @@ def test_force_is_tried_second_and_a_foreign_shamir_node_ends_sealed(script: Scr
 
 def test_without_force_other_keys_are_an_error_that_says_how(script: Script, snap: tuple[pathlib.Path, str]) -> None:
     ready_to_restore(script).expect("POST", SNAPSHOT, 400, {"errors": ["different autoseal key"]})
-    with pytest.raises(ModuleFailed, match="different autoseal key.*set force with expected_sha256"):
+    with pytest.raises(ModuleFailed, match="different autoseal key.*set force with manifest"):
         restore(snap[0])
 
 
@@ -273,6 +276,13 @@ def test_an_automatic_seal_without_the_key_is_an_error(script: Script, snap: tup
         restore(snap[0])
 
 
+def test_a_change_of_the_kind_of_seal_ends_sealed_and_is_no_error(script: Script, tmp_path: pathlib.Path) -> None:
+    digest = write_snapshot(tmp_path / "x", SEAL_SHAMIR)
+    ready_to_restore(script, force=True).expect("POST", SNAPSHOT, 400).expect("POST", FORCE, 204).node("sealed", times=10)
+    found = restore(tmp_path / "x", expected_sha256=digest, force=True)["restore"]
+    assert found["state"] == "sealed" and found["unseal_required"]
+
+
 def test_a_standby_and_a_sealed_node_are_refused(script: Script, snap: tuple[pathlib.Path, str]) -> None:
     script.node("standby", leader=OTHER)
     with pytest.raises(ModuleFailed, match="is a standby of https://other.test:8200. Set url to") as failed:
@@ -288,10 +298,38 @@ def test_the_file_is_checked_before_the_server_is_asked(script: Script, snap: tu
     with pytest.raises(ModuleFailed, match="Will not restore .*: digest: ") as failed:
         restore(path, check=True, expected_sha256="0" * 64)
     assert {check["name"] for check in failed.value.result["error"]["checks"]} >= {"digest", "archive"}
-    with pytest.raises(ModuleFailed, match="force needs expected_sha256"):
+    with pytest.raises(ModuleFailed, match="force needs manifest and public_key"):
         restore(path, force=True)
     with pytest.raises(ModuleFailed, match="Will not restore .*No such file"):
         restore(tmp_path / "none")
+
+
+def test_only_a_signed_manifest_vouches_for_a_file(script: Script, snap: tuple[pathlib.Path, str], tmp_path: pathlib.Path) -> None:
+    path, digest = snap
+    other = vault.write_manifest(tmp_path, "0" * 64)
+    for force in (True, False):
+        with pytest.raises(ModuleFailed, match="vouches for no snapshot with its digest"):
+            restore(path, force=force, **other)
+    stranger = tmp_path / "stranger"
+    stranger.mkdir()
+    with pytest.raises(ModuleFailed, match="The signature of .* is wrong"):
+        restore(path, force=True, manifest=vault.write_manifest(stranger, digest)["manifest"], public_key=other["public_key"])
+    with pytest.raises(ModuleFailed, match="Cannot read the manifest"):
+        restore(path, force=True, manifest=str(tmp_path / "none"), public_key=other["public_key"])
+    (tmp_path / "manifest.dsse.json").write_bytes(b"{}")
+    with pytest.raises(ModuleFailed, match="no whole DSSE envelope"):
+        restore(path, force=True, **other)
+    good = vault.write_manifest(tmp_path, "1" * 64, digest)
+    ready_to_restore(script, force=True)
+    assert restore(path, check=True, force=True, **good)["restore"]["sha256"] == digest
+
+
+def test_a_signed_document_that_is_no_manifest_is_refused(snap: tuple[pathlib.Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifest, "PREDICATE", "urn:other")
+    wanted = vault.write_manifest(snap[0].parent, snap[1])
+    monkeypatch.undo()
+    with pytest.raises(ModuleFailed, match="is signed, but is no manifest"):
+        restore(snap[0], force=True, **wanted)
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,48 @@ def test_a_shamir_server_gets_shares_of_its_own_and_no_cluster_id(script: Script
     assert content["keys_base64"] == ["aw=="] and "cluster_id" not in content
 
 
+def test_custody_by_pgp_leaves_nothing_readable(script: Script, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "a.gpg").write_bytes(b"\x98\x0dkey")
+    key, path = "mA1rZXk=", str(tmp_path / "a.gpg")
+    for automatic, prefix, list_name in ((True, "recovery", "recovery_pgp_keys"), (False, "secret", "pgp_keys")):
+        status(script, automatic=automatic).expect("GET", "sys/init", body={"initialized": False})
+        sent = {f"{prefix}_shares": 1, f"{prefix}_threshold": 1, list_name: [key], "root_token_pgp_key": key}
+        script.expect("PUT", "sys/init", body={**ANSWER, "keys": ["k"]}, sent=sent)
+        if automatic:
+            script.node()
+        options = {f"{prefix}_shares": 1, f"{prefix}_threshold": 1, "pgp_key_files": [path], "root_token_pgp_key_file": path}
+        initialise(tmp_path / prefix, **options)
+        content = json.loads((tmp_path / prefix).read_text())
+        assert "root_token" not in content and content["root_token_pgp"] == "s.root" and content["keys_encrypted"]
+
+
+def test_the_root_token_is_wrapped_when_the_server_can(script: Script, tmp_path: pathlib.Path) -> None:
+    status(script).expect("GET", "sys/init", body={"initialized": False}).expect("PUT", "sys/init", body=ANSWER).node(times=2)
+    script.expect("POST", "sys/wrapping/wrap", body={"wrap_info": {"token": "w", "ttl": 900}}, sent={"root_token": "s.root"}, token="s.root")
+    initialise(tmp_path / "x", wrap_ttl="15m")
+    content = json.loads((tmp_path / "x").read_text())
+    assert script.seen[-1].headers["X-Vault-Wrap-TTL"] == "15m"
+    assert content["wrapping_token"] == "w" and "root_token" not in content and content["recovery_keys"] == ["rk1"]
+
+
+@pytest.mark.parametrize(
+    ("options", "automatic", "text"),
+    [
+        ({"wrap_ttl": "soon"}, True, "wrap_ttl is 'soon'"),
+        ({"wrap_ttl": "5m"}, False, "nobody can wrap"),
+        ({"wrap_ttl": "5m", "root_token_pgp_key_file": "KEY"}, True, "either wrapped or encrypted"),
+        ({"pgp_key_files": ["KEY"]}, True, "1 PGP keys are given for 5 shares"),
+    ],
+)
+def test_custody_that_cannot_be_is_refused_first(script: Script, tmp_path: pathlib.Path, options: dict[str, t.Any], automatic: bool, text: str) -> None:
+    (tmp_path / "a.gpg").write_bytes(b"\x98\x0dkey")
+    path = str(tmp_path / "a.gpg")
+    wanted = {name: [path] if value == ["KEY"] else path if value == "KEY" else value for name, value in options.items()}
+    status(script, automatic=automatic)
+    with pytest.raises(ModuleFailed, match=text):
+        initialise(tmp_path / "x", **wanted)
+
+
 def test_an_initialised_server_is_left_alone(script: Script, tmp_path: pathlib.Path) -> None:
     path = tmp_path / "x"
     for content in (None, {"status": "complete"}):
