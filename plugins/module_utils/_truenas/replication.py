@@ -209,6 +209,8 @@ def check(item: Task, known: Task | None, refs: References, *, one_time: bool = 
         strange = [key for key in item["periodic_snapshot_tasks"] if key not in refs.tasks and key not in refs.assumed]
         found += [f"there is no snapshot task {key}" for key in strange]
         bound = [refs.tasks[key] for key in item["periodic_snapshot_tasks"] if key in refs.tasks]
+    # A snapshot task that an earlier task of a check-mode run would have made, or enabled, counts as enabled.
+    bound = [{**one, "enabled": True} if snapshot_task.key_of(one) in refs.assumed else one for one in bound]
     return found + problems(full, bound)
 
 
