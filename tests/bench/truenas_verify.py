@@ -46,7 +46,8 @@ class System:
         self.names = [f"{root}/d{number:05}" for number in range(pairs)]
         self.each, self.seconds, self.calls, self.now = each, 0.0, 0, int(time.time())
         # Guids are the same on both systems, as after a replication.
-        self.snapshots = sorted((f"{name}@auto-{index:06}", number * each + index + 1, index) for number, name in enumerate(self.names) for index in range(each))
+        found = ((name, number, index) for number, name in enumerate(self.names) for index in range(each))
+        self.snapshots = sorted((f"{name}@auto-{index:06}", number * each + index + 1, index) for name, number, index in found)
         self.ids = [one[0] for one in self.snapshots]
 
     def answer(self, method: str, params: list[t.Any]) -> t.Any:

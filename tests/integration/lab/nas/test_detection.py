@@ -275,7 +275,8 @@ CASES = [
     Case("all common snapshots destroyed on the source", source_remade, [["no_common_snapshot"]]),
     Case("source rolled back behind what was sent", rolled_back, [["target_diverged"]]),
     Case("source dataset destroyed in a shell", source_gone, [["source_missing"]]),
-    Case("run ended with a warning: a new dataset below has no snapshot", warned, [["task_warnings"], ["target_missing", "no_source_snapshots", "task_warnings"]]),
+    Case("run ended with a warning: a new dataset below has no snapshot", warned,
+         [["task_warnings"], ["target_missing", "no_source_snapshots", "task_warnings"]]),
     Case("snapshots not taken of what is below any more", not_recursive, [[], ["source_stale", "too_old"]]),
     Case("no snapshots any more", stale, [["source_stale", "too_old"]]),
     Case("snapshots are taken and not replicated", stopped, [["too_old"]]),
@@ -293,7 +294,8 @@ ELSEWHERE = {"task_stuck": "a run that doesn't end", "clock": "a clock in the fu
 def verified(world: World, made: Copy, options: dict[str, Any]) -> list[list[str]]:
     """Run the verifier and return the reasons of each pair, in its order."""
     chosen = {} if "pairs" in options else {"replications": [made.name]}
-    result = run_module(truenas_replication_verify.main, {**world.connection("primary"), "peer": world.connection("secondary"), "fail": False, **chosen, **options})
+    systems = {**world.connection("primary"), "peer": world.connection("secondary")}
+    result = run_module(truenas_replication_verify.main, {**systems, "fail": False, **chosen, **options})
     found = [[why["reason"] for why in pair["reasons"]] for pair in result["pairs"]]
     assert result["verdict"] == ("failed" if any(found) else "verified")
     return found
@@ -314,7 +316,7 @@ def page(rows: list[tuple[str, list[list[str]]]]) -> str:
               "broken ones were all detected.", "", "## Reasons", "", "| reason | meaning |", "|---|---|"]
     lines += [f"| `{name}` | {meaning} |" for name, meaning in REASONS.items()]
     missing = sorted(set(REASONS) - shown)
-    lines += ["", "Shown by unit tests only (`tests/unit/plugins/module_utils/_truenas/test_verify.py`), because the lab can't break it without hurting others: "
+    lines += ["", "Shown by unit tests only (`tests/unit/plugins/module_utils/_truenas/test_verify.py`), as the lab can't break it without hurting others: "
               + ", ".join(f"`{name}` ({ELSEWHERE[name]})" for name in missing) + ".", "",
               "Not detected: data of a target that was changed and made read-only again, before the next run. That run rolls it back, and",
               "`truenas_restore_test` reads the files of a snapshot, which nobody can change."]

@@ -244,7 +244,6 @@ def test_refused_before_anything_is_cloned(monkeypatch: pytest.MonkeyPatch, args
         run(monkeypatch, steps, **args)
 
 
-
 def test_the_original_is_read_by_guid(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its snapshot may have another name; what cannot be read of it ends the test."""
     reads: list[str] = []

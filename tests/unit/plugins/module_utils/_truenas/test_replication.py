@@ -204,6 +204,15 @@ def test_references_that_check_mode_would_have_made_are_assumed() -> None:
     assert plan(PUSH, refs=refs).changed
 
 
+def test_a_bound_task_that_check_mode_would_have_enabled_counts_as_enabled() -> None:
+    off = truenas.snapshot_task(1, "tank/apps", enabled=False)
+    known = {"apps": replication.from_api(truenas.replication(1, "apps", enabled=False, periodic_snapshot_tasks=[off]))}
+    with pytest.raises(Refused, match="is disabled and cannot be bound"):
+        plan({"name": "apps", "enabled": True}, current=known)
+    made = plan({"name": "apps", "enabled": True}, current=known, refs=replication.References(assumed=frozenset({f"tank/apps@{AUTO}"})))
+    assert [call.params for call in made.calls] == [(1, {"enabled": True})]
+
+
 def test_all_broken_rules_are_named_and_nothing_is_written() -> None:
     with pytest.raises(Refused) as caught:
         plan({**PUSH, "naming_schema": [AUTO]}, {**PULL, "name": "other", "hold_pending_snapshots": True})
