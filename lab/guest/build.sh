@@ -23,8 +23,9 @@ debootstrap --variant=minbase --include=ca-certificates "$suite" "$root" "$mirro
 
 inside() {
   # shellcheck disable=SC2016  # $0 and $@ are the inner shell's
-  # A mount and a process namespace of its own: nothing of the build is left when it ends, however it ends.
-  unshare --mount --pid --fork --kill-child env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C DEBIAN_FRONTEND=noninteractive HOME=/root \
+  # A mount and a process namespace of its own: nothing of the build is left when it ends, however it ends. A slave, because
+  # a private copy of the machine's mounts would keep the pools of other labs busy that are unmounted meanwhile.
+  unshare --mount --propagation slave --pid --fork --kill-child env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C DEBIAN_FRONTEND=noninteractive HOME=/root \
     sh -ec 'mount -t proc proc "$0/proc" && mount --bind /dev "$0/dev" && exec chroot "$0" "$@"' "$root" "$@" >>"$root.log" 2>&1 ||
     { tail -20 "$root.log" >&2; exit 1; }
 }

@@ -68,8 +68,9 @@ class Host:
         mounts = " && ".join(f"mount --bind {self.directory / name} {path}" for name, path in OWN.items())
         ready = self.directory / "ready"
         ready.unlink(missing_ok=True)
+        # A slave: a private copy of the machine's mounts would keep the pools of every lab busy that are unmounted later.
         self.keeper = subprocess.Popen(
-            ["unshare", "--mount", "--propagation", "private", "sh", "-c", f"{mounts} && touch {ready} && exec sleep infinity"],
+            ["unshare", "--mount", "--propagation", "slave", "sh", "-c", f"{mounts} && touch {ready} && exec sleep infinity"],
             stdin=subprocess.DEVNULL, start_new_session=True,
         )
         self.interpreter.write_text(f"#!/bin/sh\nPATH={tools}:$PATH exec nsenter --mount=/proc/{self.keeper.pid}/ns/mnt {sys.executable} \"$@\"\n")
