@@ -690,6 +690,7 @@ def main() -> None:
             plan = replication.plan(items, current, refs)
             payload = replication_run.one_time_payload(once, refs) if once else None
             to_run = [item["name"] for item in items if params["run"] and item["state"] != "absent"]
+            replication_run.check_runnable(plan.predicted, to_run)
             replication_run.show(plan, to_run, once)
             found = plan.predicted
             if not module.check_mode:

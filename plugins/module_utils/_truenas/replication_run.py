@@ -68,6 +68,26 @@ def run(client: TrueNasClient, name: str, *, waiter: Waiter) -> dict[str, t.Any]
     }
 
 
+def check_runnable(tasks: t.Sequence[t.Mapping[str, t.Any]], names: t.Collection[str]) -> None:
+    """Refuse to run what the server would refuse to (plugins/replication.py, run), before anything is written.
+
+    Args:
+        tasks: The replications as they will be.
+        names: Those to run.
+
+    Raises:
+        Refused: one is disabled, or on hold.
+    """
+    found: list[str] = []
+    for task in tasks:
+        state = task.get("state") or {}
+        if task["name"] in names and task.get("enabled") is False:
+            found.append(f"{task['name']}: it is disabled and cannot be run; enabled: true enables it")
+        elif task["name"] in names and state.get("state") == "HOLD":
+            found.append(f"{task['name']}: it is on hold and cannot be run: {state.get('error') or 'no reason given'}")
+    refuse(found, noun="replications")
+
+
 def show(made: Plan, names: t.Sequence[str], once: Task | None) -> None:
     """Add what is run to the difference; what comes of it nobody knows beforehand."""
     for name in names:

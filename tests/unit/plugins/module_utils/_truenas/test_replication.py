@@ -349,3 +349,10 @@ def test_runs_are_in_the_difference_without_secrets() -> None:
     made = Plan()
     replication_run.show(made, ["apps"], {"direction": "PULL", "encryption_key": "s3cret"})
     assert made.diff.after == {"apps.run": "run and wait", "one_time.direction": "PULL"}
+
+
+def test_what_the_server_would_not_run_is_refused_beforehand() -> None:
+    replication_run.check_runnable([{"name": "a", "enabled": False, "state": {"state": "HOLD"}}, {"name": "b", "state": None}], ["b"])
+    tasks = [{"name": "a", "enabled": False}, {"name": "b", "state": {"state": "HOLD", "error": "Pool tank is offline."}}]
+    with pytest.raises(Refused, match=r"a: it is disabled .*b: it is on hold and cannot be run: Pool tank is offline"):
+        replication_run.check_runnable(tasks, ["a", "b"])
