@@ -13,9 +13,9 @@ import yaml
 from ansible.utils.collection_loader._collection_finder import _get_collection_path
 
 from ansible_collections.resilient.platform.plugins.module_utils._proxmox import argspec, properties
+from helpers.pages import exists, named_tests, page
 
-ROOT = pathlib.Path(__file__).resolve().parents[3]
-MIGRATION = (ROOT / "docs" / "migration_proxmox_kvm.md").read_text(encoding="utf-8")
+MIGRATION = page("migration_proxmox_kvm.md")
 FEATURES = (
     "create, clone, delete, power", "idempotent update", "create or update", "check mode", "diff", "waits for a restart", "digest",
     "smaller or other disk", "disk: resize", "disk: move", "disk: import", "cloud-init", "linked and full clone", "ids and names", "agent, an address",
@@ -25,7 +25,7 @@ FEATURES = (
 )  # fmt: skip
 # Options of community.proxmox 2.1, which the oldest supported ansible-core does not come with.
 SINCE_2 = {"destroy_unreferenced_disks", "spice_enhancements", "virtiofs", "with_local_disks"}
-COMPARISON = (ROOT / "docs" / "comparison_proxmox.md").read_text(encoding="utf-8")
+COMPARISON = page("comparison_proxmox.md")
 
 
 def rows() -> dict[str, str]:
@@ -66,11 +66,9 @@ def test_what_the_lines_name_is_there() -> None:
             assert key in ours | {"wait_timeout", "present"}, kvm
 
 
-@pytest.mark.parametrize("named", re.findall(r"`((?:unit|integration)/[^`]+::[^`]+)`", COMPARISON))
+@pytest.mark.parametrize("named", named_tests(COMPARISON))
 def test_named_test_exists(named: str) -> None:
-    path, _separator, name = named.partition("::")
-    tree = ast.parse((ROOT / "tests" / path).read_text(encoding="utf-8"))
-    assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    assert exists(named)
 
 
 def test_nothing_that_one_of_the_tools_does_is_left_out() -> None:
