@@ -27,12 +27,20 @@ class Middleware:
         self.dir = Path(config["dir"])
         self.zfs = zfs or Zfs()
         self.store = Store(self.dir / "db.json")
+        self._settle()
         self.jobs = JobManager(self.dir / "jobs.json", self.publish)
         self.methods: dict[str, Method] = methods(config["version"])
         self.sessions: set[Session] = set()
         self.loop: asyncio.AbstractEventLoop | None = None
         # Where the pools are mounted, as this process sees it.
         self.mnt = Path(config.get("mnt", "/mnt"))
+
+    def _settle(self) -> None:
+        """After a restart a task is as it was when it ended last: what ran is kept nowhere (plugins/zettarepl_/state.py, set_state and load_state)."""
+        for table in ("snapshottask", "replication"):
+            for task in self.store.table(table):
+                if (task.get("state") or {}).get("state") in ("RUNNING", "WAITING"):
+                    self.store.update(table, task["id"], {"state": self.store.value(f"settled:{table}:{task['id']}")})
 
     @property
     def version(self) -> str:

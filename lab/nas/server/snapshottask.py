@@ -50,6 +50,8 @@ def set_state(mw: Middleware, table: str, key: int, state: Entry) -> None:
         return
     stamp = int(ejson.now().timestamp() * 1000)
     entry = mw.store.update(table, key, {"state": {**state, "datetime": stamp}})
+    if state["state"] in ("ERROR", "FINISHED"):
+        mw.store.set_value(f"settled:{table}:{key}", entry["state"])
     name = "pool.snapshottask.query" if table == TABLE else "replication.query"
     mw.publish(name, "changed", key, {"id": key, "state": _dated(entry["state"])})
 

@@ -19,6 +19,7 @@ from lab.nas.server.ratelimit import RateLimit
 from lab.nas.server.registry import Method
 from lab.nas.server.schema import NoArgs
 from lab.nas.server.session import Session
+from lab.nas.server.snapshottask import set_state
 
 from .conftest import Scenario, Wire
 
@@ -274,6 +275,17 @@ def test_jobs_survive_a_restart_and_running_ones_have_failed(mw: Middleware, con
     mw.jobs._store.insert("jobs", {**{k: v for k, v in table[0].items() if k != "id"}, "state": "RUNNING"})
     again = Middleware(config, mw.zfs)
     assert [one["state"] for one in again.jobs.records()] == ["SUCCESS", "FAILED"]
+
+
+def test_a_task_that_ran_at_a_restart_is_as_it_ended_last(mw: Middleware, config: dict[str, Any]) -> None:
+    """truenas/middleware, plugins/zettarepl_/state.py: only ERROR and FINISHED are kept."""
+    for name in ("one", "two"):
+        mw.store.insert("replication", {"name": name, "state": None})
+    set_state(mw, "replication", 1, {"state": "FINISHED", "last_snapshot": "tank/a@x"})
+    for key in (1, 2):
+        set_state(mw, "replication", key, {"state": "RUNNING", "last_snapshot": None})
+    first, second = Middleware(config, mw.zfs).store.table("replication")
+    assert (first["state"]["state"], first["state"]["last_snapshot"], second["state"]) == ("FINISHED", "tank/a@x", None)
 
 
 def test_secrets_do_not_get_into_job_records(mw: Middleware) -> None:
