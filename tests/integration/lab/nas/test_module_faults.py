@@ -185,7 +185,7 @@ def test_the_middleware_restarts_in_the_middle_of_a_replication(world: World) ->
     take(world, "long")
     big = world.pair.mount("primary", "tank/long/big")
     with open(big, "wb") as stream:
-        for _unused in range(250):
+        for _unused in range(150):
             stream.write(os.urandom(1024 * 1024))
     world.run(truenas_snapshot, {"snapshots": [{"dataset": "tank/long", "name": ONE}]})
     server = get(world.pair.state, "nas-a")
