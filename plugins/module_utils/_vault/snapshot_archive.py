@@ -80,10 +80,17 @@ class BackgroundHash:
         return self._hash.hexdigest()
 
 
+class Readable(t.Protocol):
+    """A file, or what can be read like one."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next bytes, at most *size*; empty at the end."""
+
+
 class _Source:
     """The decompressed stream of a file that is hashed as it is read."""
 
-    def __init__(self, file: t.BinaryIO) -> None:
+    def __init__(self, file: Readable) -> None:
         self._file = file
         self.digest = BackgroundHash()
         self.size = 0
@@ -148,25 +155,24 @@ class _Source:
             pass
 
 
-def read_archive(path: str) -> Archive:
-    """Read the whole file at *path*; what is wrong with it is in the result.
+def read_archive(file: Readable) -> Archive:
+    """Read *file* to its end; what is wrong with it is in the result.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: it cannot be read. What else its ``read`` raises is passed on.
     """
-    with open(path, "rb") as file:
-        source = _Source(file)
-        archive = Archive(0, "", {}, StateWalker())
+    source = _Source(file)
+    archive = Archive(0, "", {}, StateWalker())
+    try:
         try:
-            try:
-                _read_members(source, archive)
-                source.expect_end()
-            except BadArchive as exc:
-                archive.problem = str(exc)
-            source.drain()
-        finally:
-            archive.sha256 = source.digest.finish()
-        archive.size_bytes = source.size
+            _read_members(source, archive)
+            source.expect_end()
+        except BadArchive as exc:
+            archive.problem = str(exc)
+        source.drain()
+    finally:
+        archive.sha256 = source.digest.finish()
+    archive.size_bytes = source.size
     return archive
 
 

@@ -14,7 +14,7 @@ import json
 import re
 import typing as t
 
-from ansible_collections.resilient.platform.plugins.module_utils._vault.snapshot_archive import STATE, Archive, read_archive
+from ansible_collections.resilient.platform.plugins.module_utils._vault.snapshot_archive import STATE, Archive, Readable, read_archive
 from ansible_collections.resilient.platform.plugins.module_utils._vault.snapshot_state import BadState, Seal, read_seal
 
 
@@ -53,7 +53,13 @@ def inspect(path: str) -> Snapshot:
     Raises:
         OSError: it cannot be read. Whatever the file holds is no error but ends up in ``problems``.
     """
-    archive = read_archive(path)
+    with open(path, "rb") as file:
+        return inspect_stream(file, path)
+
+
+def inspect_stream(file: Readable, path: str) -> Snapshot:
+    """Read *file* to its end, in constant memory; *path* is what the result calls it."""
+    archive = read_archive(file)
     snapshot = Snapshot(path, archive.size_bytes, archive.sha256, {})
     problems = snapshot.problems
     _note(problems, "archive", archive.problem)

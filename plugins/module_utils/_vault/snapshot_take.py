@@ -21,7 +21,7 @@ from ansible_collections.resilient.platform.plugins.module_utils._vault.client i
 from ansible_collections.resilient.platform.plugins.module_utils._vault.errors import Incomplete
 from ansible_collections.resilient.platform.plugins.module_utils._vault.node import NodeState, find_leader
 from ansible_collections.resilient.platform.plugins.module_utils._vault.raft import SNAPSHOT, check_capability
-from ansible_collections.resilient.platform.plugins.module_utils._vault.snapshot_file import Snapshot, inspect
+from ansible_collections.resilient.platform.plugins.module_utils._vault.snapshot_file import Snapshot, inspect_stream
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +38,28 @@ class TakePlan:
         header = f"snapshot {self.dest}"
         after = {"path": self.dest, "mode": f"{self.mode:04o}", "leader_address": self.leader.url}
         return {"before": {}, "after": after, "before_header": header, "after_header": header}
+
+
+class _Copy:
+    """Writes to a file what is read from a stream."""
+
+    def __init__(self, pieces: t.Iterator[bytes], file: t.BinaryIO) -> None:
+        self._pieces = pieces
+        self._file = file
+
+    def read(self, size: int, /) -> bytes:
+        """Return at least *size* bytes unless the stream ends: it comes in pieces of some kilobytes, and each costs a turn."""
+        taken: list[bytes] = []
+        length = 0
+        while length < size:
+            piece = next(self._pieces, None)
+            if piece is None:
+                break
+            taken.append(piece)
+            length += len(piece)
+        data = taken[0] if len(taken) == 1 else b"".join(taken)
+        self._file.write(data)
+        return data
 
 
 def parse_mode(mode: str) -> int:
@@ -76,11 +98,10 @@ def take(plan: TakePlan) -> tuple[Snapshot, str]:
     try:
         handle, temporary = tempfile.mkstemp(prefix=".snapshot-", dir=directory)  # 0600
         with os.fdopen(handle, "wb") as file:
-            for piece in plan.leader.download(SNAPSHOT, what="take a snapshot"):
-                file.write(piece)
+            # Looked at while it comes: a second reading would take as long again.
+            snapshot = inspect_stream(_Copy(plan.leader.download(SNAPSHOT, what="take a snapshot"), file), temporary)
             file.flush()
             os.fsync(file.fileno())
-        snapshot = inspect(temporary)
         _check(plan, snapshot)
         os.chmod(temporary, plan.mode)
         os.replace(temporary, plan.dest)
