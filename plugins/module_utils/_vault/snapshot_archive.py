@@ -84,7 +84,7 @@ class Readable(t.Protocol):
     """A file, or what can be read like one."""
 
     def read(self, size: int, /) -> bytes:
-        """Return the next bytes, at most *size*; empty at the end."""
+        """Return the next bytes, about *size*; empty at the end."""
 
 
 class _Source:

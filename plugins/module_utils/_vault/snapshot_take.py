@@ -48,7 +48,7 @@ class _Copy:
         self._file = file
 
     def read(self, size: int, /) -> bytes:
-        """Return at least *size* bytes unless the stream ends: it comes in pieces of some kilobytes, and each costs a turn."""
+        """Return about *size* bytes unless the stream ends: it comes in pieces of some kilobytes, and each costs a turn."""
         taken: list[bytes] = []
         length = 0
         while length < size:
