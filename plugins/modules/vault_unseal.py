@@ -37,6 +37,12 @@ options:
   keys_file:
     description: File that M(resilient.platform.vault_init) wrote, to take the keys from.
     type: path
+  migrate:
+    description: >-
+      Whether the node now has another kind of seal than its data, and the keys are those of the old one. So ends the restore of a Shamir snapshot on a server
+      with automatic unseal, after a restart. Do it on each node.
+    type: bool
+    default: false
 seealso:
   - module: resilient.platform.vault_init
   - module: resilient.platform.vault_raft_info
@@ -84,7 +90,11 @@ from ansible_collections.resilient.platform.plugins.module_utils._vault.seal imp
 from ansible_collections.resilient.platform.plugins.module_utils._wait import Waiter
 
 SPEC = ArgumentSpec(
-    {"keys": {"type": "list", "elements": "str", "no_log": True}, "keys_file": {"type": "path", "no_log": False}},
+    {
+        "keys": {"type": "list", "elements": "str", "no_log": True},
+        "keys_file": {"type": "path", "no_log": False},
+        "migrate": {"type": "bool", "default": False},
+    },
     mutually_exclusive=[("keys", "keys_file")],
 )
 
@@ -99,15 +109,17 @@ def main() -> t.NoReturn:
         seal = read_seal_status(client)
         if not seal.initialized and not module.check_mode:
             seal = wait_until_initialised(client, waiter)
-        changed = seal.sealed and not seal.automatic
+        migrate = params["migrate"]
+        changed = seal.sealed and (migrate or not seal.automatic)
         if changed:
             keys = params["keys"] or (read_keys(params["keys_file"]) if params["keys_file"] else [])
             if not keys:
                 raise Refused(f"{client.url} is sealed by Shamir's method and no key was given.", hint="Set keys_file or keys.")
-            check_keys(seal, keys)
+            if not migrate:  # Until it is unsealed, a node that migrates tells the numbers of its new seal.
+                check_keys(seal, keys)
         if not module.check_mode:
             if changed:
-                unseal(client, keys)
+                unseal(client, keys, migrate=migrate)
             node = wait_until_usable(client, waiter)
         else:
             node = read_node(client)

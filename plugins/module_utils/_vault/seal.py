@@ -222,15 +222,15 @@ def check_keys(seal: SealStatus, keys: t.Sequence[str]) -> None:
         )
 
 
-def unseal(client: VaultClient, keys: t.Sequence[str]) -> None:
-    """Enter keys until the node is unsealed.
+def unseal(client: VaultClient, keys: t.Sequence[str], *, migrate: bool = False) -> None:
+    """Enter keys until the node is unsealed; with *migrate* they are those of the seal that it had before.
 
     Raises:
         ApiError: a key is wrong; what was entered is forgotten by the node.
         Refused: all keys are in and it is still sealed.
     """
     for key in dict.fromkeys(keys):
-        reply = client.raw("POST", "sys/unseal", what="enter an unseal key", json={"key": key})
+        reply = client.raw("POST", "sys/unseal", what="enter an unseal key", json={"key": key, **({"migrate": True} if migrate else {})})
         if reply.status != 200:
             # A wrong share spoils the attempt of everybody: start afresh.
             client.post("sys/unseal", {"reset": True}, what="forget the entered keys")

@@ -7,7 +7,6 @@ transit key are in test_raft.py.
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import pathlib
 import subprocess
@@ -19,7 +18,7 @@ from ansible_collections.resilient.platform.plugins.module_utils._vault import c
 from ansible_collections.resilient.platform.plugins.module_utils._vault import restore as restore_module
 from helpers.modules import ModuleFailed
 from helpers.vault import write_manifest
-from openbao import Kms, Node, wait_for
+from openbao import Kms, wait_for
 from openbao_runner import Fleet, Vault
 
 pytestmark = [pytest.mark.server]
@@ -74,11 +73,6 @@ def snapshot(vault: Vault, path: pathlib.Path) -> str:
     return str(vault.run("vault_raft_snapshot", dest=str(path))["snapshot"]["sha256"])
 
 
-def unseal(node: Node, keys: pathlib.Path, **more: t.Any) -> None:
-    for key in json.loads(keys.read_text())["keys_base64"][:2]:
-        node.call("POST", "sys/unseal", {"key": key, **more})
-
-
 @pytest.mark.long
 @pytest.mark.parametrize("name", MATRIX)
 def test_a_restore_ends_as_it_is_written(fleet: Fleet, kms: Kms, tmp_path: pathlib.Path, name: str) -> None:
@@ -112,7 +106,8 @@ def test_a_restore_ends_as_it_is_written(fleet: Fleet, kms: Kms, tmp_path: pathl
         target.node.start()
     elif case.ends != "active":
         target.node.restart()
-        unseal(target.node, tmp_path / "source.json", **({"migrate": True} if case.ends == "migration" else {}))
+        keys = {"keys_file": str(tmp_path / "source.json"), "migrate": case.ends == "migration"}
+        assert Vault(target.node, directory=tmp_path).run("vault_unseal", **keys, wait_timeout=60)["changed"]
     wait_for(lambda: target.node.health() == 200, "the target to be active")
     assert old.value("canary") == "alive"
 

@@ -254,3 +254,12 @@ def test_a_file_without_keys_is_refused(script: Script, tmp_path: pathlib.Path, 
     shamir(script)
     with pytest.raises(ModuleFailed, match=text):
         unseal(keys_file=str(tmp_path / "x"))
+
+
+def test_a_change_of_the_kind_of_seal_takes_the_old_keys(script: Script) -> None:
+    status(script, initialized=True, n=1, threshold=1)
+    for key, sealed in (("a", True), ("b", False)):
+        script.expect("POST", "sys/unseal", body={"sealed": sealed}, sent={"key": key, "migrate": True})
+    script.node()
+    done = run_module(vault_unseal.main, {"url": URL, "keys": ["a", "b"], "migrate": True})
+    assert done["changed"]
