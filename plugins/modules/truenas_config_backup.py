@@ -11,7 +11,8 @@ short_description: Keep the configuration of a TrueNAS system in a file
 version_added: 0.1.0
 description:
   - Fetches the configuration and writes it, at once and readable by its owner alone, if it differs from the file.
-  - With the secret seed, the file opens every password and key that the system keeps, those of encrypted datasets too. Without it, they are lost with the system.
+  - With the secret seed, the file opens every password and key that the system keeps, those of encrypted datasets too.
+    Without it, they are lost with the system.
   - Check mode fetches and compares as well, and writes nothing.
   - The account has to be a full administrator.
 author:

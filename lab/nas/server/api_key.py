@@ -84,7 +84,11 @@ def create(call: Call, data: Entry) -> Any:
     if any(entry["name"] == data["name"] for entry in call.mw.store.table("api_key")):
         found.add("api_key_create.name", "name must be unique", errno.EEXIST)
     if account(call.mw, data["username"]) is None:
-        found.add("api_key_create.username", f"{data['username']}: user does not exist.")
+        found.add("api_key_create", "User does not exist.")
+    elif not (account(call.mw, data["username"]) or {})["roles"]:
+        found.add("api_key_create", "User lacks privilege role membership.")
+    if data["expires_at"] and data["expires_at"].timestamp() < time.time():
+        found.add("api_key_create", "Expiration date is in the past")
     found.check()
     number, text = new_key(call.mw.store.next_id("api_key"))
     expires = data["expires_at"].timestamp() if data["expires_at"] else None

@@ -64,7 +64,8 @@ def lock(call: Call, name: str, options: Entry) -> Any:
             _mount(mw, one, on=False)
     except ZfsError as exc:
         for one in below:
-            _mount(mw, one, on=True)
+            if mw.zfs.get(one)[one]["mounted"].value != "yes":
+                _mount(mw, one, on=True)
         raise CallError(f"Failed to lock dataset: {exc}", errno.EBUSY) from exc
     set_locked(mw, locked(mw) | {one for one in roots(mw) if is_child(one, name)})
     mw.exports_changed()

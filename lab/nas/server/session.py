@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from lab.nas.server import ejson, errors
+from lab.nas.server import ejson, errors, roles
 from lab.nas.server.errors import CallError, RpcError
 from lab.nas.server.middleware import Call, Middleware
 from lab.nas.server.ratelimit import RateLimit
@@ -120,6 +120,8 @@ class Session:
             raise RpcError(errors.METHOD_NOT_FOUND, "Method does not exist")
         if self.user is None:
             await self._check_anonymous(method)
+        else:
+            roles.check(self.user, name)
         arguments = parse(method.args, params, old=old_name(name) if self.api < "25.10" else None)
         call = Call(self.mw, self, key)
         if not method.job:

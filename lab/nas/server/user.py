@@ -17,6 +17,7 @@ def accounts(mw: Middleware) -> list[Entry]:
     """Return the accounts of this NAS. ``nobody-special`` has no privilege: its login is DENIED; ``second-factor`` is asked for a second one."""
     return [_account(mw, 1, "root", 0, privilege=True), _account(mw, 2, mw.config["username"], 3000, privilege=True),
             _account(mw, 3, "nobody-special", 3001, privilege=False),
+            {**_account(mw, 5, "replicator", 3003, privilege=True), "roles": ["REPLICATION_ADMIN", "READONLY_ADMIN"]},
             {**_account(mw, 4, "second-factor", 3002, privilege=True), "twofactor_auth_configured": True}]
 
 

@@ -91,4 +91,6 @@ def _check(part: pathlib.Path, *, seed: bool, tar: bool, address: str) -> None:
         except tarfile.TarError as exc:
             problem = f"it is no whole tar file ({exc})"
     if problem:
-        raise ApiError(f"What {address} sent as its configuration cannot be one: {problem}.", method="config.save", hint="Run again; the old file is untouched.")
+        raise ApiError(
+            f"What {address} sent as its configuration cannot be one: {problem}.", method="config.save", hint="Run again; the old file is untouched."
+        )

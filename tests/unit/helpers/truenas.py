@@ -16,6 +16,7 @@ KEY = "1-" + "k" * 64
 ANY: t.Any = object()
 # The least that modules without a case in test_truenas_modules.py must be given.
 REQUIRED: dict[str, dict[str, t.Any]] = {
+    "api_key": {"name": "a", "username": "replicator"},
     "call": {"method": "core.ping"},
     "config_backup": {"path": "/tmp/configuration"},
     "dataset_lock": {"datasets": [{"name": "tank/a", "state": "locked"}]},
