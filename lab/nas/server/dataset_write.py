@@ -198,8 +198,13 @@ def rename(call: Call, name: str, data: Entry) -> Any:
         found.add("pool.dataset.rename.new_name", f"{data['new_name']} already exists", errno.EEXIST)
     found.check()
     try:
+        # zfs-fuse does not move a mount: take it away and make it anew.
+        unmount_all(call.mw.zfs, name)
         call.mw.zfs.retry("zfs", "rename", name, data["new_name"])
+        for one in call.mw.zfs.datasets(data["new_name"]):
+            _check_mounted(call.mw, one)
     except ZfsError as exc:
+        call.mw.zfs.run("zfs", "mount", "-a")
         raise CallError(f"Failed to rename dataset: {exc}") from exc
 
 
