@@ -104,7 +104,8 @@ def digest(path: pathlib.Path) -> str:
 
 def test_held_and_cloned_snapshots_are_not_deleted(world: World) -> None:
     take(world, "kept", ONE, TWO)
-    hold = {"snapshots": [{"dataset": "tank/kept", "name": ONE, "hold": True}, {"dataset": "tank/kept", "name": THREE}, {"dataset": "tank/none", "name": ONE}]}
+    listed = [{"dataset": "tank/kept", "name": ONE, "hold": True}, {"dataset": "tank/kept", "name": THREE}, {"dataset": "tank/none", "name": ONE}]
+    hold = {"snapshots": listed}
     assert "no dataset tank/none" in world.refused(truenas_snapshot, hold)["msg"]
     del hold["snapshots"][2]
     foretold, done = world.run(truenas_snapshot, hold, check=True), world.run(truenas_snapshot, hold)
