@@ -301,7 +301,8 @@ def _delete(made: Plan, item: Dataset, loss: Dataset, going: set[str]) -> list[s
         problems.append(f"{name}: {', '.join(cloned)} was cloned from its snapshots; promote or delete it first")
     if loss["holds"]:
         # 26 lets go of holds by itself and deletes (plugins/zfs/destroy_impl.py); whoever held them meant it.
-        problems.append(f"{name}: {', '.join(loss['holds'][:5])} {'is' if len(loss['holds']) == 1 else 'are'} held; let go of the hold first (truenas_snapshot)")
+        held = f"{', '.join(loss['holds'][:5])} {'is' if len(loss['holds']) == 1 else 'are'} held"
+        problems.append(f"{name}: {held}; let go of the hold first (truenas_snapshot)")
     if loss["attachments"] and not item.get("allow_attachments"):
         listed = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in sorted(loss["attachments"].items()))
         problems.append(f"{name}: TrueNAS would delete what is attached to it ({listed}); allow_attachments: true lets it")

@@ -155,7 +155,8 @@ def login_error(reply: t.Mapping[str, t.Any], *, username: str, address: str, to
         return OtpRequired(f"{tried}, a second factor is asked for.", hint="Use api_key: an API key needs no second factor.", **common)
     if kind == "REDIRECT":
         urls = ", ".join(reply.get("urls") or []) or "unknown"
-        found = StandbyNode(f"{tried}, this is the standby controller of a pair.", hint=f"Set api_host to the pair's virtual address; active now: {urls}.", **common)
+        hint = f"Set api_host to the pair's virtual address; active now: {urls}."
+        found = StandbyNode(f"{tried}, this is the standby controller of a pair.", hint=hint, **common)
         found.details["urls"] = list(reply.get("urls") or [])
         return found
     return AuthenticationError(f"{tried}, which this collection does not know.", **common)
