@@ -33,6 +33,8 @@ WAITS: list[tuple[str, dict[str, t.Any], str]] = [
     ("proxmox_template", {"name": "debian12", "api_password": "SECRET"}, "template debian12"),
     ("proxmox_vm_snapshot", {"guest": "web", "snapshot": "old", "state": "rollback"}, "snapshot old of web to be rolled back to"),
     ("truenas_dataset", {**NAS, "datasets": [{"name": "tank/a"}, {"name": "tank/b"}]}, "datasets tank/a, tank/b at nas-a"),
+    ("truenas_call", {**NAS, "method": "pool.scrub.scrub", "params": ["SECRET"]}, "pool.scrub.scrub at nas-a"),
+    ("truenas_dataset_lock", {**NAS, "datasets": [{"name": "tank/a", "passphrase": "SECRET"}]}, "datasets tank/a to be locked or unlocked at nas-a"),
     ("truenas_pool", {**NAS, "name": "tank"}, "pool tank to be present at nas-a"),
     ("truenas_replication", {**NAS, "tasks": [{"name": "a to b"}], "run": True}, "a to b to be run at nas-a"),
     ("truenas_replication", {"tasks": [{"name": "a to b"}]}, "a to b to be as declared"),
