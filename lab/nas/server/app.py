@@ -44,7 +44,11 @@ def build(mw: Middleware, *, tls: bool) -> web.Application:
     async def file(request: web.Request) -> web.StreamResponse:
         return await download.serve(mw, request)
 
+    async def end_downloads(_: web.Application) -> None:
+        download.close_all(mw)
+
     app = web.Application()
+    app.on_shutdown.append(end_downloads)
     app.router.add_get("/api/versions", versions)
     app.router.add_get("/api/{version}", socket)
     app.router.add_get(r"/_download/{job:\d+}", file)

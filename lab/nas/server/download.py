@@ -48,6 +48,14 @@ def _pipes(mw: Middleware) -> dict[int, Pipe]:
     return found
 
 
+def close_all(mw: Middleware) -> None:
+    """Close what nobody came for yet: its jobs wait for a reader, and a process does not end before its threads."""
+    found: dict[int, Pipe] = mw.__dict__.get("pipes", {})
+    with _LOCK:
+        for number in [number for number, pipe in found.items() if not pipe.taken]:
+            found.pop(number).reader.close()
+
+
 class DownloadArgs(Model):
     """Arguments of download."""
 

@@ -88,6 +88,22 @@ def test_a_file_that_nobody_comes_for_ends_its_job(both: Any, file: str, monkeyp
     both(scenario)
 
 
+def test_a_nas_that_stops_ends_the_jobs_that_wait_for_a_reader(both: Any, file: str, mw: Middleware) -> None:
+    waiting: list[Any] = []
+
+    async def scenario(wire: Wire, http: Any) -> None:
+        del http
+        number, _path = await wire.call("core.download", "filesystem.get", [file], "file")
+        job = wire.mw.jobs.live(number)
+        assert job, "the pipe is smaller than the file"
+        waiting.append(job.future)
+
+    both(scenario)
+    with pytest.raises(BrokenPipeError):
+        waiting[0].result(timeout=10)
+    assert not download._pipes(mw)
+
+
 def test_what_cannot_be_read_ends_early_and_well(both: Any, tmp_path: pathlib.Path, file: str) -> None:
     """The server sends status 200 before it knows: a client has to count."""
     del file
