@@ -116,6 +116,7 @@ def test_recovery_keys_are_replaced_verified_and_a_cut_off_run_goes_on(fleet: Fl
     assert both(vault, "vault_rekey", **forgotten)["rekey"]["in_force"]
 
 
+@pytest.mark.long
 def test_keys_for_people_are_encrypted_and_shown_later(fleet: Fleet, kms: Kms, tmp_path: pathlib.Path) -> None:
     if shutil.which("gpg") is None:
         pytest.skip("needs gpg, which stands for the people")

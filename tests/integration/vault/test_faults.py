@@ -241,7 +241,7 @@ def test_a_leader_killed_in_the_middle_of_a_restore_is_told_truthfully(
                 self.sent += len(piece)
                 return piece
 
-        honest = client_module.VaultClient.upload
+        honest: t.Any = client_module.VaultClient.upload
 
         def upload(client: t.Any, api: str, file: t.BinaryIO, *, what: str, timeout: float | None = None) -> t.Any:
             return honest(client, api, t.cast(t.BinaryIO, Slow(file)), what=what, timeout=timeout)
