@@ -6,7 +6,7 @@
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
 # Each prepares what it needs, wherever it stands; in this order they find most of it there already.
-all=(vm_provision drift_repair fleet_prune restore_verification guest_backup storage nas_replication_pair nas_failover preflight evidence vault_cluster vault_backup vault_recover vault_upgrade vault_drill host_hardening dr_drill)
+all=(vm_provision drift_repair fleet_prune restore_verification guest_backup storage nas_replication_pair nas_failover preflight evidence vault_cluster vault_backup vault_recover vault_upgrade vault_drill vault_secrets host_hardening dr_drill)
 # Three and a half minutes on two idle cores. The others are exercised by the drills of `make test`, and run in `make test-all`.
 fixed=(vm_provision storage preflight evidence)
 : "${RESILIENT_LAB:?is the name of the lab to use, which is removed afterwards}"

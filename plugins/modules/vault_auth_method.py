@@ -13,7 +13,7 @@ author:
   - resilient.platform contributors (@resilient-platform)
 version_added: 0.1.0
 description:
-  - Enables, tunes or disables an auth method; for AppRole also its roles.
+  - Enables, tunes or disables an auth method; for AppRole, JWT, OIDC and Kubernetes also its roles, and for the last three what it believes.
   - What is not set is left alone. Durations are compared by length, so V(10m) and V(600) are the same; lists are compared whatever their order.
   - A method of another type at the same path is refused, not replaced.
 attributes:
@@ -45,11 +45,16 @@ options:
     type: dict
   roles:
     description: >-
-      Roles of an AppRole method, by name; each a mapping of the API's own fields, such as C(token_policies), C(token_ttl),
-      C(secret_id_ttl).
+      Roles of an AppRole, JWT, OIDC or Kubernetes method, by name; each a mapping of the API's own fields, such as C(token_policies), C(token_ttl),
+      C(bound_audiences), C(bound_service_account_names).
+    type: dict
+  method_config:
+    description:
+      - What a JWT, OIDC or Kubernetes method believes, by the API's own names, such as C(jwks_url), C(bound_issuer), C(kubernetes_host).
+      - C(oidc_client_secret) and C(token_reviewer_jwt) are never told by the server; they are written when they are not set or something else changes.
     type: dict
   purge_roles:
-    description: Delete the AppRole roles that O(roles) does not name.
+    description: Delete the roles that O(roles) does not name.
     type: bool
     default: false
   state:
@@ -74,6 +79,21 @@ EXAMPLES = r"""
         token_policies: [backup]
         token_ttl: 10m
         token_max_ttl: 30m
+
+- name: Let the secrets operator of a Kubernetes cluster log in
+  resilient.platform.vault_auth_method:
+    path: kubernetes/main
+    type: kubernetes
+    method_config:
+      kubernetes_host: https://10.0.0.20:6443
+      kubernetes_ca_cert: "{{ lookup('ansible.builtin.file', 'ca.crt') }}"
+    roles:
+      eso-shop:
+        bound_service_account_names: [eso]
+        bound_service_account_namespaces: [shop]
+        audience: vault
+        token_policies: [eso-shop]
+        token_ttl: 10m
 """
 
 RETURN = r"""
@@ -103,7 +123,7 @@ auth_method:
       description: Options of the mount.
       type: dict
     roles:
-      description: The named roles of an AppRole method. In check mode, with the fields that would be written.
+      description: The named roles of the method. In check mode, with the fields that would be written.
       type: dict
 """
 
@@ -111,7 +131,7 @@ import typing as t
 
 from ansible_collections.resilient.platform.plugins.module_utils._argspec import ArgumentSpec
 from ansible_collections.resilient.platform.plugins.module_utils._errors import Refused
-from ansible_collections.resilient.platform.plugins.module_utils._vault import approle, mount
+from ansible_collections.resilient.platform.plugins.module_utils._vault import approle, login, mount
 from ansible_collections.resilient.platform.plugins.module_utils._vault.argspec import client_from_params, run, vault_spec
 
 SPEC = ArgumentSpec(
@@ -122,6 +142,7 @@ SPEC = ArgumentSpec(
         "config": {"type": "dict"},
         "roles": {"type": "dict"},
         "purge_roles": {"type": "bool", "default": False},
+        "method_config": {"type": "dict"},
         "state": {"type": "str", "default": "present", "choices": ["present", "absent"]},
     }
 )
@@ -129,26 +150,33 @@ SPEC = ArgumentSpec(
 
 def desired_from(params: t.Mapping[str, t.Any]) -> mount.Mount:
     """Return the wish, checked as far as that needs no server."""
-    if (params["roles"] is not None or params["purge_roles"]) and params["type"] != "approle":
-        raise Refused(f"roles are for type approle, not for {params['type']!r}.")
-    approle.check_roles(params["roles"] or {})
+    kind = params["type"]
+    allowed = {"approle": approle.FIELDS, **login.ROLE_FIELDS}
+    if (params["roles"] is not None or params["purge_roles"]) and kind not in allowed:
+        raise Refused(f"roles are for {', '.join(sorted(allowed))}, not for {kind!r}.")
+    approle.check_roles(params["roles"] or {}, allowed.get(kind, ()))
+    login.check_config(kind, params["method_config"] or {})
     return mount.Mount(mount.mount_path(params["path"] or params["type"]), params["type"], params["description"], config=params["config"])
 
 
 def main() -> t.NoReturn:
     module = vault_spec().merge(SPEC).create_module()
+    module.no_log_values.update(str(value) for key, value in (module.params["method_config"] or {}).items() if key in login.WRITE_ONLY and value)
 
     def body() -> dict[str, t.Any]:
         params = module.params
         desired, wanted, purge = desired_from(params), params["roles"] or {}, params["purge_roles"]
         client = client_from_params(params)
         plan = mount.plan_mount(mount.AUTH, desired, mount.find_mount(client, mount.AUTH, desired.path), params["state"])
-        roles_plan, current = approle.RolesPlan(), {}
+        roles_plan, current, config_plan = approle.RolesPlan(), {}, login.ConfigPlan()
+        if params["state"] == "present" and params["method_config"]:
+            config_plan = login.plan_config(params["method_config"], login.read_config(client, desired.path) if plan.current else {}, plan.tracker)
         if params["state"] == "present" and (wanted or purge):
             current = approle.read_roles(client, desired.path, None if purge else wanted) if plan.current else {}
-            roles_plan = approle.plan_roles(wanted, current, purge=purge, tracker=plan.tracker)
+            roles_plan = approle.plan_roles(wanted, current, purge=purge, tracker=plan.tracker, whole=desired.type != "approle")
         if plan.tracker.changed and not module.check_mode:
             mount.apply_mount(client, plan)
+            login.apply_config(client, desired.path, config_plan)
             approle.apply_roles(client, desired.path, roles_plan)
             found = mount.find_mount(client, mount.AUTH, desired.path)
             current = approle.read_roles(client, desired.path, wanted) if found else {}

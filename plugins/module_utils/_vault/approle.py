@@ -47,25 +47,25 @@ class RolesPlan:
     delete: list[str] = dataclasses.field(default_factory=list)
 
 
-def check_roles(roles: t.Mapping[str, t.Any]) -> None:
-    """Refuse roles that are no mappings or have unknown fields."""
+def check_roles(roles: t.Mapping[str, t.Any], allowed: t.Sequence[str] = FIELDS) -> None:
+    """Refuse roles that are no mappings or have fields other than *allowed*."""
     for name, fields in roles.items():
         if not isinstance(fields, dict):
             raise Refused(f"roles.{name} is no mapping of fields.")
-        unknown = sorted(set(fields) - set(FIELDS))
+        unknown = sorted(set(fields) - set(allowed))
         if unknown:
-            raise Refused(f"roles.{name} has no field {', '.join(unknown)}.", hint=f"There are: {', '.join(FIELDS)}.")
+            raise Refused(f"roles.{name} has no field {', '.join(unknown)}.", hint=f"There are: {', '.join(allowed)}.")
 
 
-def plan_roles(wanted: Roles, current: Roles, *, purge: bool, tracker: DiffTracker) -> RolesPlan:
-    """Plan the roles; what is not named is left alone unless *purge*."""
+def plan_roles(wanted: Roles, current: Roles, *, purge: bool, tracker: DiffTracker, whole: bool = False) -> RolesPlan:
+    """Plan the roles; what is not named is left alone unless *purge*. *whole*: a role is written with all wanted fields, changed or not."""
     plan = RolesPlan()
     for name, fields in wanted.items():
         now = current.get(name)
         changed = {key: value for key, value in fields.items() if now is None or not same(value, now.get(key))}
         if now is None or changed:
             # A role without any field exists all the same, so an empty write is a write.
-            plan.write[name] = changed
+            plan.write[name] = dict(fields) if whole else changed
             for key, value in changed.items():
                 tracker.add(f"roles.{name}.{key}", before=None if now is None else now.get(key), after=value)
             if now is None and not changed:

@@ -8,6 +8,7 @@ import subprocess
 import typing as t
 
 import pytest
+from ansible.template import trust_as_template
 from roles.templating import ROLES, evaluate, role_variables
 
 FILES = ROLES / "vault_cluster/files"
@@ -46,6 +47,8 @@ def test_good_input_breaks_no_rule(variables: dict[str, t.Any]) -> None:
         ({"vault_cluster_node_name": "other"}, "other is not in vault_cluster_nodes"),
         ({"vault_cluster_archive_url": "https://example.org/bao.tar.gz", "vault_cluster_archive_checksum": "sha256:" + "a" * 64}, "Set one of"),
         ({"vault_cluster_binary": ""}, "Set one of"),
+        ({"vault_cluster_package": "openbao"}, "Set one of"),
+        ({"vault_cluster_audit_devices": [{"name": "file", "type": "file"}]}, "names one twice"),
         ({"vault_cluster_binary": "/nowhere/bao"}, "/nowhere/bao, which is no file"),
         ({"vault_cluster_binary": "", "vault_cluster_archive_url": "https://example.org/bao.tar.gz"}, "needs vault_cluster_archive_checksum"),
         ({"vault_cluster_seal": {"type": "awskms", "address": "https://kms", "token": "t"}}, "knows transit only"),
@@ -181,3 +184,34 @@ def test_what_was_not_sent_does_not(tmp_path: pathlib.Path) -> None:
     done = unpack(tmp_path, "0" * 64)
     assert done.returncode == 1 and "not what was sent" in done.stderr
     assert (tmp_path / "bao").read_text() == "old"
+
+
+def test_a_package_has_its_server_in_its_own_place(variables: dict[str, t.Any]) -> None:
+    changed = {**variables, "vault_cluster_binary": "", "vault_cluster_package": "openbao=2.7.2"}
+    assert broken(changed) == []
+    assert evaluate("__vault_cluster_binary", changed) == "/usr/bin/bao"
+    assert evaluate("__vault_cluster_binary", variables) == "/usr/local/bin/bao"
+
+
+@pytest.mark.parametrize(
+    ("nodes", "said", "expected"),
+    [
+        (NODES, {}, {"cleanup_dead_servers": True, "dead_server_last_contact_threshold": "24h", "min_quorum": 3}),
+        (NODES, {"cleanup_dead_servers": False}, {"cleanup_dead_servers": False, "dead_server_last_contact_threshold": "24h", "min_quorum": 3}),
+        (NODES[:1], {}, {}),
+    ],
+)
+def test_autopilot_never_cleans_below_the_number_of_nodes(
+    variables: dict[str, t.Any], nodes: list[dict[str, str]], said: dict[str, t.Any], expected: dict[str, t.Any]
+) -> None:
+    assert evaluate("__vault_cluster_all_autopilot", {**variables, "vault_cluster_nodes": nodes, "vault_cluster_autopilot": said}) == expected
+
+
+def test_audit_devices_stand_in_the_configuration(variables: dict[str, t.Any]) -> None:
+    device = {"name": "remote", "type": "socket", "options": {"address": "10.0.0.9:601", "socket_type": "tcp"}}
+    changed = {**variables, "vault_cluster_audit_devices": [device], "config": "{{ lookup('ansible.builtin.template', 'server.hcl.j2') }}"}
+    changed["config"] = trust_as_template(changed["config"])
+    text = evaluate("config", changed, basedir=ROLES / "vault_cluster/templates")
+    assert 'audit "file" "file" {' in text and 'mode = "0600"' in text
+    assert 'audit "socket" "remote" {' in text and 'address = "10.0.0.9:601"' in text
+    assert 'usage_gauge_period        = "10m"' in text

@@ -251,7 +251,10 @@ def test_an_auth_method_is_disabled(script: Script) -> None:
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"type": "jwt", "roles": {"a": {}}}, "roles are for type approle"),
+        ({"type": "userpass", "roles": {"a": {}}}, "roles are for approle, jwt, kubernetes, oidc, not for .userpass"),
+        ({"type": "jwt", "roles": {"a": {"bind_secret_id": True}}}, "roles.a has no field bind_secret_id"),
+        ({"type": "approle", "method_config": {"x": 1}}, "method_config is for jwt, kubernetes, oidc, not for .approle"),
+        ({"type": "kubernetes", "method_config": {"host": 1}}, "method_config of kubernetes has no field host"),
         ({"type": "approle", "roles": {"a": "x"}}, "roles.a is no mapping"),
         ({"type": "approle", "roles": {"a": {"policy": ["x"]}}}, "roles.a has no field policy"),
     ],
