@@ -23,6 +23,7 @@ description:
 attributes:
   check_mode:
     support: full
+    details: Over a mount that an earlier task would have made, all that is wanted shows as a change, with a warning.
   diff_mode:
     support: full
   idempotent:
@@ -190,11 +191,11 @@ import typing as t
 from ansible_collections.resilient.platform.plugins.module_utils import _files as files
 from ansible_collections.resilient.platform.plugins.module_utils._argspec import ArgumentSpec
 from ansible_collections.resilient.platform.plugins.module_utils._diff import DiffTracker
-from ansible_collections.resilient.platform.plugins.module_utils._errors import Refused
+from ansible_collections.resilient.platform.plugins.module_utils._errors import NotFound, Refused
 from ansible_collections.resilient.platform.plugins.module_utils._evidence.libs import need
 from ansible_collections.resilient.platform.plugins.module_utils._vault import pki, pki_config
 from ansible_collections.resilient.platform.plugins.module_utils._vault.argspec import client_from_params, run, vault_spec
-from ansible_collections.resilient.platform.plugins.module_utils._vault.client import VaultClient
+from ansible_collections.resilient.platform.plugins.module_utils._vault.client import VaultClient, quote
 from ansible_collections.resilient.platform.plugins.module_utils._vault.duration import seconds
 from ansible_collections.resilient.platform.plugins.module_utils._vault.mount import mount_path
 from ansible_collections.resilient.platform.plugins.module_utils._vault.pki_state import read_pki
@@ -285,6 +286,36 @@ def apply_issuers(client: VaultClient, mount: str, plan: pki.IssuerPlan) -> None
         files.write_text(plan.wish.csr_file, pki.make_request(client, mount, plan) + "\n")
 
 
+def plan_all(
+    client: VaultClient, mount: str, wish: pki.Wish | None, params: t.Mapping[str, t.Any]
+) -> tuple[DiffTracker, pki_config.ConfigPlan, pki.IssuerPlan | None]:
+    """Plan settings, issuers and roles."""
+    tracker, config, roles = DiffTracker(), pki_config.ConfigPlan(), params["roles"] or {}
+    wanted = {name: params[name] for name in pki_config.SECTIONS if params[name]}
+    pki_config.plan_sections(config, wanted, {name: pki_config.read_section(client, mount, name) for name in wanted}, tracker)
+    plan = plan_issuers(client, mount, wish, tracker) if wish else None
+    if roles or params["purge_roles"]:
+        current = pki_config.read_roles(client, mount, None if params["purge_roles"] else roles)
+        pki_config.plan_roles(config, roles, current, tracker, purge=params["purge_roles"])
+    return tracker, config, plan
+
+
+def predicted(mount: str, wish: pki.Wish | None, params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return what check mode can say of a mount that an earlier task would have made."""
+    tracker = DiffTracker()
+    for section in pki_config.SECTIONS:
+        for name, value in (params[section] or {}).items():
+            tracker.add(f"{section}.{name}", before=None, after=value)
+    if wish and wish.csr_file and not wish.certificate_file:
+        tracker.add("csr_file", before=None, after=wish.csr_file)
+    elif wish:
+        tracker.add("issuer", before=None, after=wish.name)
+        tracker.add("default", before=None, after=wish.name)
+    pki_config.plan_roles(pki_config.ConfigPlan(), params["roles"] or {}, {}, tracker, purge=False)
+    result: dict[str, t.Any] = {"mount_point": mount, "default": "", "issuers": [], "roles": {}, **dict.fromkeys(pki_config.SECTIONS)}
+    return {"changed": tracker.changed, "pki": result, "diff": tracker.as_result(f"certificate authority {mount}")}
+
+
 def main() -> t.NoReturn:
     module = vault_spec().merge(SPEC).create_module()
 
@@ -292,16 +323,18 @@ def main() -> t.NoReturn:
         need("cryptography", pki.CRYPTOGRAPHY_ERROR)
         params = module.params
         mount = mount_path(params["mount_point"])
-        wish, roles = wish_from(params), params["roles"] or {}
-        pki_config.check_roles(roles)
+        wish = wish_from(params)
+        pki_config.check_roles(params["roles"] or {})
         client = client_from_params(params)
-        tracker, config = DiffTracker(), pki_config.ConfigPlan()
-        wanted = {name: params[name] for name in pki_config.SECTIONS if params[name]}
-        pki_config.plan_sections(config, wanted, {name: pki_config.read_section(client, mount, name) for name in wanted}, tracker)
-        plan = plan_issuers(client, mount, wish, tracker) if wish else None
-        if roles or params["purge_roles"]:
-            current = pki_config.read_roles(client, mount, None if params["purge_roles"] else roles)
-            pki_config.plan_roles(config, roles, current, tracker, purge=params["purge_roles"])
+        try:
+            tracker, config, plan = plan_all(client, mount, wish, params)
+        except (NotFound, Refused):
+            if client.raw("GET", f"{quote(mount)}/config/issuers", what=f"look whether {mount} is there").status != 404:
+                raise
+            if not module.check_mode:
+                raise Refused(f"There is no PKI mount at {mount}.", hint="Make it with vault_secrets_engine first.") from None
+            module.warn(f"There is no PKI mount at {mount} yet: what it will have by itself is not known, so all that is wanted shows as a change.")
+            return predicted(mount, wish, params)
         if tracker.changed and not module.check_mode:
             pki_config.apply_sections(client, mount, config, pki_config.BEFORE_ISSUERS)
             if plan:

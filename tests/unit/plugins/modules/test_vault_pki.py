@@ -186,6 +186,17 @@ def test_an_intermediate_waits_for_a_root_elsewhere(script: Script, tmp_path: pa
             run(issuer={**wanted, "certificate_file": str(path)})
 
 
+def test_check_mode_goes_on_over_a_mount_that_is_not_made_yet(script: Script, tmp_path: pathlib.Path) -> None:
+    wanted = {"urls": {"ocsp_servers": ["http://o"]}, "roles": {"web": {"max_ttl": "1h"}}}
+    for kind, after in ((ISSUER, {"issuer": "ca", "default": "ca"}), ({**CHILD, "csr_file": str(tmp_path / "c")}, {"csr_file": str(tmp_path / "c")})):
+        script.expect("GET", "pki/config/urls", 404).expect("GET", "pki/config/issuers", 404)
+        done = run(check=True, issuer=kind, **wanted)
+        assert done["diff"]["after"] == {"urls.ocsp_servers": ["http://o"], "roles.web.max_ttl": "1h", **after}
+    script.expect("GET", "pki/issuers?list=true", 404).expect("GET", "pki/config/issuers", 404, times=2)
+    with pytest.raises(ModuleFailed, match="no PKI mount at pki.*vault_secrets_engine"):
+        run(issuer=ISSUER)
+
+
 def test_settings_and_roles(script: Script) -> None:
     urls, acme, role = {**URLS, "ocsp_servers": []}, {"enabled": False, "eab_policy": "x"}, {**ROLE, "allow_ip_sans": True}
     wanted = {
@@ -212,7 +223,7 @@ def test_settings_and_roles(script: Script) -> None:
 
 @pytest.mark.parametrize(("status", "text"), [(200, "no setting urls.x.*It has"), (404, "too old")])
 def test_settings_that_the_server_would_ignore(script: Script, status: int, text: str) -> None:
-    script.expect("GET", "pki/config/urls", status, {"data": URLS})
+    script.expect("GET", "pki/config/urls", status, {"data": URLS}).expect("GET", "pki/config/issuers")
     with pytest.raises(ModuleFailed, match=text):
         run(urls={"x": 1})
 
@@ -236,7 +247,7 @@ def test_input_that_makes_no_sense_is_refused(options: dict[str, t.Any], text: s
 
 
 def test_another_subject_is_refused(script: Script) -> None:
-    issuers(script, issuer("ca"))
+    issuers(script, issuer("ca")).expect("GET", "pki/config/issuers")
     with pytest.raises(ModuleFailed, match="a certificate cannot be changed"):
         run(issuer={**ISSUER, "common_name": "Other"})
 
