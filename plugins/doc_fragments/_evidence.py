@@ -27,15 +27,31 @@ options:
         type: str
         required: true
       type:
-        description: V(s3) for a bucket, V(directory) for a directory that this host reaches, such as an NFS mount.
+        description: V(s3) for a bucket, V(directory) for a directory that this host reaches, such as an NFS mount, V(sftp) for an SFTP server.
         type: str
-        choices: [s3, directory]
+        choices: [s3, directory, sftp]
         required: true
       offsite:
         description: Whether it survives the loss of the site. Modules do not look at it; playbooks select by it.
         type: bool
       path:
-        description: The directory (O(destination.type=directory)). It must exist, because an absent mount would go unnoticed.
+        description: The directory (O(destination.type=directory) or V(sftp)). It must exist, because an absent mount would go unnoticed.
+        type: path
+      host:
+        description: Name or address of the SFTP server. Jump hosts and the like are told by the SSH configuration of the user.
+        type: str
+      port:
+        description: Its port.
+        type: int
+        default: 22
+      username:
+        description: Who logs in there, by key.
+        type: str
+      private_key_file:
+        description: The key. Without it, what the SSH configuration and the agent offer is used.
+        type: path
+      known_hosts_file:
+        description: Where the server's host key stands; without it the user's own file. An unknown host is refused.
         type: path
       endpoint:
         description: URL of the S3 server.
@@ -86,15 +102,31 @@ options:
         type: str
         required: true
       type:
-        description: V(s3) for a bucket, V(directory) for a directory that this host reaches, such as an NFS mount.
+        description: V(s3) for a bucket, V(directory) for a directory that this host reaches, such as an NFS mount, V(sftp) for an SFTP server.
         type: str
-        choices: [s3, directory]
+        choices: [s3, directory, sftp]
         required: true
       offsite:
         description: Whether it survives the loss of the site. Modules do not look at it; playbooks select by it.
         type: bool
       path:
         description: The directory. It must exist, because an absent mount would go unnoticed.
+        type: path
+      host:
+        description: Name or address of the SFTP server. Jump hosts and the like are told by the SSH configuration of the user.
+        type: str
+      port:
+        description: Its port.
+        type: int
+        default: 22
+      username:
+        description: Who logs in there, by key.
+        type: str
+      private_key_file:
+        description: The key. Without it, what the SSH configuration and the agent offer is used.
+        type: path
+      known_hosts_file:
+        description: Where the server's host key stands; without it the user's own file. An unknown host is refused.
         type: path
       endpoint:
         description: URL of the S3 server.

@@ -16,9 +16,14 @@ from ansible_collections.resilient.platform.plugins.module_utils._errors import 
 
 _DESTINATION: dict[str, t.Any] = {
     "name": {"type": "str", "required": True},
-    "type": {"type": "str", "choices": ["s3", "directory"], "required": True},
+    "type": {"type": "str", "choices": ["s3", "directory", "sftp"], "required": True},
     "offsite": {"type": "bool"},
     "path": {"type": "path"},
+    "host": {"type": "str"},
+    "port": {"type": "int", "default": 22},
+    "username": {"type": "str"},
+    "private_key_file": {"type": "path", "no_log": False},
+    "known_hosts_file": {"type": "path"},
     "endpoint": {"type": "str"},
     "bucket": {"type": "str"},
     "prefix": {"type": "str", "default": ""},

@@ -4,7 +4,7 @@
 
 # Private to resilient.platform: it may change in any release without notice.
 
-"""Where backups, manifests and evidence are put: S3 buckets and directories, behind one small interface.
+"""Where backups, manifests and evidence are put: S3 buckets, directories and SFTP servers, behind one small interface.
 
 A key is a relative path with ``/``. ``put`` replaces as a whole or not at all.
 """
@@ -184,6 +184,10 @@ def build(options: t.Mapping[str, t.Any]) -> Destination:
         if not os.path.isabs(options["path"]):
             raise Refused(f"The path of the destination {options['name']!r} is relative.", hint="Give an absolute path.")
         return DirectoryDestination(options["name"], options["path"])
+    if options["type"] == "sftp":
+        from ansible_collections.resilient.platform.plugins.module_utils._evidence.sftp import SftpDestination  # it needs what is defined here
+
+        return SftpDestination.from_options(options)
     from ansible_collections.resilient.platform.plugins.module_utils._evidence.s3 import S3Destination  # loads minio only where it is used
 
     return S3Destination.from_options(options)
