@@ -47,6 +47,9 @@ class Destination(t.Protocol):
     def size(self, key: str) -> int | None:
         """Return the size of *key* in bytes, or None if it is not there."""
 
+    def remove(self, key: str) -> None:
+        """Remove *key*; what is not there is no error."""
+
     def list(self, prefix: str) -> list[str]:
         """Return all keys that begin with *prefix*, sorted."""
 
@@ -157,6 +160,18 @@ class DirectoryDestination:
             return None
         except OSError as exc:
             raise self._error(f"look at {key}", exc) from exc
+
+    def remove(self, key: str) -> None:
+        """Remove *key*; what is not there is no error."""
+        self.check()
+        path = self.location(check_key(key))
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            return
+        except OSError as exc:
+            raise self._error(f"remove {key}", exc) from exc
+        fsync_directory(os.path.dirname(path))
 
     def list(self, prefix: str) -> list[str]:
         """Return all keys that begin with *prefix*; files being written are left out."""

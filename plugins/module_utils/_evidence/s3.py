@@ -158,6 +158,11 @@ class S3Destination:
                 return None
             raise
 
+    def remove(self, key: str) -> None:
+        """Remove *key*; what is not there is no error."""
+        name = self.prefix + check_key(key)
+        self._call(f"remove {key}", lambda: self.client.remove_object(self.bucket, name))
+
     def list(self, prefix: str) -> list[str]:
         """Return all keys that begin with *prefix*."""
         names = self._call(

@@ -34,7 +34,6 @@ class SftpDestination:
 
     Args:
         name: Name of the destination.
-        host: Host name or address.
         path: Absolute path of the directory on the server.
         argv: How ``sftp`` is called, without batch option and target.
         target: ``user@host`` for messages and for the call.
@@ -146,6 +145,11 @@ class SftpDestination:
         """Return the size of *key*."""
         directory, base = self._at(check_key(key)).rsplit("/", 1)
         return next((size for kind, size, name in self._entries(directory) if kind == "-" and name == base), None)
+
+    def remove(self, key: str) -> None:
+        """Remove *key*; what is not there is no error."""
+        if self.size(key) is not None:
+            self._batch(f"remove {key}", f'rm "{self._at(check_key(key))}"')
 
     def _entries(self, directory: str) -> list[tuple[str, int, str]]:
         """Return kind (``-`` or ``d``), size and name of what is in *directory*; nothing if it is not there."""

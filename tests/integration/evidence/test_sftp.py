@@ -8,6 +8,7 @@ import sys
 import typing as t
 
 import pytest
+from ansible_collections.resilient.platform.plugins.module_utils._evidence import destinations
 from ansible_collections.resilient.platform.plugins.modules import backup_copy
 from helpers.modules import ModuleFailed, run_module
 
@@ -56,6 +57,9 @@ def test_put_read_back_idempotent_and_fetched(sshd: Sshd, destination: dict[str,
     assert not copy(src=str(source), destination=destination)["changed"]
     copy(direction="fetch", dest=str(tmp_path / "back"), destination=destination, expected_sha256=done["copy"]["sha256"])
     assert (tmp_path / "back").read_bytes() == source.read_bytes()
+    away = destinations.build(destination)
+    away.remove(KEY)
+    assert away.list("site/") == [] and away.size(KEY) is None
 
 
 def test_a_copy_that_went_bad_is_found(sshd: Sshd, destination: dict[str, t.Any], source: pathlib.Path, tmp_path: pathlib.Path) -> None:

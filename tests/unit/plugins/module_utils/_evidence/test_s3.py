@@ -60,6 +60,7 @@ def test_put_read_size_and_list_use_the_prefix(tmp_path: pathlib.Path) -> None:
         Exchange("GET", "/backups/site/a/1.snap", body=b"content"),
         Exchange("HEAD", "/backups/site/a/1.snap", headers={"Content-Length": "7", "Last-Modified": "Sat, 21 Nov 2026 05:45:00 GMT", "ETag": '"x"'}),
         Exchange("GET", "/backups", body=listing("site/a/1.snap", "site/a/"), headers=XML),
+        Exchange("DELETE", "/backups/site/a/1.snap", status=204),
     ]
     with ScriptedServer(*script) as server:
         place = destination(server.url)
@@ -67,6 +68,7 @@ def test_put_read_size_and_list_use_the_prefix(tmp_path: pathlib.Path) -> None:
         assert b"".join(place.read("a/1.snap")) == b"content"
         assert place.size("a/1.snap") == 7
         assert place.list("a/") == ["a/1.snap"]
+        place.remove("a/1.snap")
         assert b"content" in server.seen[0][2] and "prefix=site%2Fa%2F" in server.seen[3][1]
         assert place.location("a/1.snap") == f"{server.url}/backups/site/a/1.snap"
 

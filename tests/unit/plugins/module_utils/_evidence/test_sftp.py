@@ -87,9 +87,12 @@ def test_copy_is_read_back_and_listed(away: destinations.Destination, source: pa
     assert copy["location"] == f"sftp://backup@backup.example.org{tmp_path}/there/{KEY}"
     assert away.list("lab/") == [KEY] and away.list("lab/other") == [] and away.list("none/") == []
     assert (away.size(KEY), away.size("lab/none"), away.size("none/at/all")) == (2_500_000, None, None)
+    away.remove("lab/none")
     assert os.stat(tmp_path / "there" / KEY).st_mode & 0o777 == 0o640
     call = log.read_text().splitlines()[0]
     assert "-oBatchMode=yes -oStrictHostKeyChecking=yes -oConnectTimeout=7" in call and "-oPort=2222" in call and call.endswith("-b - backup@backup.example.org")
+    away.remove(KEY)
+    assert away.list("lab/") == []
 
 
 def test_failed_copy_leaves_the_old_one_and_no_part(
