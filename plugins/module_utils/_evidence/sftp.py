@@ -18,7 +18,14 @@ import subprocess
 import tempfile
 import typing as t
 
-from ansible_collections.resilient.platform.plugins.module_utils._errors import ApiError, AuthenticationError, ConnectionFailed, NotFound, PermissionDenied, Refused
+from ansible_collections.resilient.platform.plugins.module_utils._errors import (
+    ApiError,
+    AuthenticationError,
+    ConnectionFailed,
+    NotFound,
+    PermissionDenied,
+    Refused,
+)
 from ansible_collections.resilient.platform.plugins.module_utils._evidence.destinations import check_key
 
 _CHUNK = 1024 * 1024

@@ -338,7 +338,8 @@ class TrueNasClient:
         def ask(data: dict[str, t.Any]) -> dict[str, t.Any]:
             return self._exchange(login.METHOD, (data,), self.settings.timeout, self.settings.username)
 
-        assert self._socket is not None
+        if self._socket is None:
+            raise AssertionError("A log-in wants a connection.")
         if self.settings.api_key and self.has("SCRAM", otherwise=False):
             login.by_scram(ask, self.settings, self._socket.certificate())
         else:

@@ -55,16 +55,15 @@ class History:
         self._ends.append(len(self._names))
         self._order = None
 
-    def sort(self) -> None:
-        """Order by transaction group: a machine's clock can step back."""
-        self._order = array.array("I", sorted(range(len(self._guids)), key=self._txgs.__getitem__))
+    def sort(self) -> array.array[int]:
+        """Order by transaction group, which is returned too: a machine's clock can step back."""
+        self._order = order = array.array("I", sorted(range(len(self._guids)), key=self._txgs.__getitem__))
+        return order
 
     def at(self, position: int) -> Snapshot:
         """Return the snapshot at a position; negative ones count from the newest."""
-        if self._order is None:
-            self.sort()
-        assert self._order is not None
-        index = self._order[position]
+        order = self.sort() if self._order is None else self._order
+        index = order[position]
         begin = self._ends[index - 1] if index else 0
         return Snapshot(self._names[begin : self._ends[index]].decode(), self._guids[index], self._txgs[index], self._times[index])
 

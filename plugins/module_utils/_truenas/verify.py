@@ -91,7 +91,8 @@ class Pair:
 
     def fail(self, reason: str, detail: str) -> None:
         """Note a reason of the vocabulary."""
-        assert reason in REASONS
+        if reason not in REASONS:
+            raise AssertionError(f"{reason} is no reason of the vocabulary")
         self.reasons.append({"reason": reason, "detail": detail})
 
 

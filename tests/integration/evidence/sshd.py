@@ -58,14 +58,16 @@ class Sshd:
             self.known_hosts.write_text(f"[127.0.0.1]:{self.port} {(home / 'host.pub').read_text()}")
             shutil.copy(home / "host", home / "etc/ssh_test_host")
             (home / "etc/sshd_test").write_text(
-                f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey /etc/ssh_test_host\nAuthorizedKeysFile /etc/authorized\nPasswordAuthentication no\n"
-                "KbdInteractiveAuthentication no\nStrictModes no\nSubsystem sftp internal-sftp\nForceCommand internal-sftp\nPidFile none\nAllowUsers backup-test\n"
+                f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey /etc/ssh_test_host\nAuthorizedKeysFile /etc/authorized\n"
+                "PasswordAuthentication no\nKbdInteractiveAuthentication no\nStrictModes no\n"
+                "Subsystem sftp internal-sftp\nForceCommand internal-sftp\nPidFile none\nAllowUsers backup-test\n"
             )
         mounts = " && ".join(f"mount --bind {home / name} /{name}" for name in ("etc", "run", "srv"))
         libraries = next(CACHE.rglob("libwrap.so.0")).parent
         command = f"{mounts} && LD_LIBRARY_PATH={libraries} exec {server()} -D -e -f /etc/sshd_test"
         with (home / "sshd.log").open("ab") as log:
-            self.process = subprocess.Popen(["unshare", "--mount", "--propagation", "slave", "sh", "-c", command], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            argv = ["unshare", "--mount", "--propagation", "slave", "sh", "-c", command]
+            self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         end = time.monotonic() + 20
         while time.monotonic() < end:
             with socket.socket() as probe:

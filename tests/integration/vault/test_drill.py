@@ -188,7 +188,10 @@ CASES = [
     Case("the newest manifest is edited", "signature", manifest_edited, put_back),
     Case("the manifests are gone", "There is no manifest", manifests_gone, put_back),
     Case("the seal has another key than the snapshot", "different autoseal key|cannot decrypt|seal", other_key),
-    Case("the key service no longer decrypts the snapshot's version of the key", "min_decryption_version|too old|cannot|seal|400", minimum_raised, minimum_lowered),
+    Case(
+        "the key service no longer decrypts the snapshot's version of the key", "min_decryption_version|too old|cannot|seal|400",
+        minimum_raised, minimum_lowered,
+    ),  # fmt: skip
     Case("the seal's token is revoked", "start|timed out|Timeout|403", token_revoked),
     Case("the key service is away", "start|timed out|Timeout", kms_away),
     Case("the recovery point is older than its objective", "RPO|rpo|objective|loss", stale),

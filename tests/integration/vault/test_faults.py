@@ -196,7 +196,7 @@ def test_a_leader_killed_in_the_middle_of_a_snapshot_leaves_none(fleet: Fleet, k
     seen: list[int] = []
 
     def interrupted(client: t.Any, *args: t.Any, **kwargs: t.Any) -> t.Iterator[bytes]:
-        for piece in honest(client, *args, **kwargs):
+        for piece in t.cast(t.Callable[..., t.Iterator[bytes]], honest)(client, *args, **kwargs):
             yield piece
             seen.append(len(piece))
             if len(seen) == 1:

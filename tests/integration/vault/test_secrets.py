@@ -50,7 +50,8 @@ METHOD = {
 KUBERNETES = {
     "path": "kubernetes/main",
     "type": "kubernetes",
-    "method_config": {"kubernetes_host": "https://10.0.0.20:6443", "kubernetes_ca_cert": CA, "disable_local_ca_jwt": True, "token_reviewer_jwt": "reviewer-secret"},
+    "method_config": {"kubernetes_host": "https://10.0.0.20:6443", "kubernetes_ca_cert": CA, "disable_local_ca_jwt": True,
+                      "token_reviewer_jwt": "reviewer-secret"},
     "roles": {"shop": {"bound_service_account_names": ["eso"], "bound_service_account_namespaces": ["shop"], "audience": "vault", "token_ttl": "10m"}},
 }
 
@@ -111,7 +112,8 @@ def test_external_secrets_read_their_own_and_nothing_else(vault: Vault, tmp_path
     (tmp_path / "vars.json").write_text(json.dumps(variables))
 
     def play(*options: str, fails: bool = False) -> str:
-        done = subprocess.run(["ansible-playbook", "-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}", "resilient.platform.vault_secrets", "-e", f"@{tmp_path}/vars.json", *options],
+        argv = ["ansible-playbook", "-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}"]
+        done = subprocess.run([*argv, "resilient.platform.vault_secrets", "-e", f"@{tmp_path}/vars.json", *options],
                               env={**os.environ, "ANSIBLE_NOCOLOR": "1"}, capture_output=True, text=True, check=False, timeout=300, stdin=subprocess.DEVNULL)
         assert (done.returncode != 0) == fails, done.stdout[-4000:]
         return done.stdout

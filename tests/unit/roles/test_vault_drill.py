@@ -27,7 +27,8 @@ def broken(variables: dict[str, t.Any]) -> list[str]:
 
 
 def test_scratch_hosts_are_those_of_the_play(variables: dict[str, t.Any]) -> None:
-    assert [(node["name"], node["address"]) for node in evaluate("vault_drill_nodes", variables)] == [("s1", "10.9.0.1"), ("s2", "10.9.0.2"), ("s3", "10.9.0.3")]
+    nodes = [(node["name"], node["address"]) for node in evaluate("vault_drill_nodes", variables)]
+    assert nodes == [("s1", "10.9.0.1"), ("s2", "10.9.0.2"), ("s3", "10.9.0.3")]
 
 
 def test_the_cluster_itself_is_forbidden_unless_told_otherwise(variables: dict[str, t.Any]) -> None:
@@ -43,7 +44,10 @@ def test_good_input_breaks_no_rule(variables: dict[str, t.Any]) -> None:
     [
         ({"vault_drill_confirm": ""}, "set it to 'site'"),
         ({"ansible_play_hosts_all": ["s1", "s2"]}, "an odd number"),
-        ({"hostvars": {"s1": {"ansible_host": "10.0.0.1"}, "s2": {"ansible_host": "10.9.0.2"}, "s3": {"ansible_host": "10.9.0.3"}}}, "10.0.0.1 is of the cluster"),
+        (
+            {"hostvars": {"s1": {"ansible_host": "10.0.0.1"}, "s2": {"ansible_host": "10.9.0.2"}, "s3": {"ansible_host": "10.9.0.3"}}},
+            "10.0.0.1 is of the cluster",
+        ),
         ({"vault_drill_forbidden": ["database"]}, "wants address:port and has database"),
     ],
 )

@@ -89,7 +89,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 def task(name: str, **changes: Any) -> dict[str, Any]:
     one = {"name": name, "direction": "PUSH", "transport": "SSH", "ssh_credentials": "to b", "source_datasets": [f"tank/{name}"], "recursive": False,
-           "target_dataset": f"tank/in/{name}", "also_include_naming_schema": [SCHEMA], "auto": False, "retention_policy": "NONE", "retries": 1, "enabled": True, **changes}
+           "target_dataset": f"tank/in/{name}", "also_include_naming_schema": [SCHEMA], "auto": False, "retention_policy": "NONE", "retries": 1,
+           "enabled": True, **changes}
     return {"tasks": [one], "run": True, "wait_timeout": 60, "wait_sleep": 1}
 
 

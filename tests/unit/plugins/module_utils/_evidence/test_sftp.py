@@ -8,7 +8,14 @@ import sys
 import typing as t
 
 import pytest
-from ansible_collections.resilient.platform.plugins.module_utils._errors import ApiError, AuthenticationError, ConnectionFailed, NotFound, PermissionDenied, Refused
+from ansible_collections.resilient.platform.plugins.module_utils._errors import (
+    ApiError,
+    AuthenticationError,
+    ConnectionFailed,
+    NotFound,
+    PermissionDenied,
+    Refused,
+)
 from ansible_collections.resilient.platform.plugins.module_utils._evidence import destinations
 from ansible_collections.resilient.platform.plugins.module_utils._evidence.canonical import sha256_hex
 
@@ -90,7 +97,8 @@ def test_copy_is_read_back_and_listed(away: destinations.Destination, source: pa
     away.remove("lab/none")
     assert os.stat(tmp_path / "there" / KEY).st_mode & 0o777 == 0o640
     call = log.read_text().splitlines()[0]
-    assert "-oBatchMode=yes -oStrictHostKeyChecking=yes -oConnectTimeout=7" in call and "-oPort=2222" in call and call.endswith("-b - backup@backup.example.org")
+    assert "-oBatchMode=yes -oStrictHostKeyChecking=yes -oConnectTimeout=7" in call and "-oPort=2222" in call
+    assert call.endswith("-b - backup@backup.example.org")
     away.remove(KEY)
     assert away.list("lab/") == []
 

@@ -106,7 +106,10 @@ def test_many_are_read_by_their_datasets_because_a_name_that_is_missing_empties_
         Step("pool.dataset.query", [[["id", "in", ["tank/a", "tank/b", "tank/gone"]]], NAMES], [truenas.dataset("tank/a"), truenas.dataset("tank/b")]),
         Step(
             "pool.snapshot.query",
-            [[["dataset", "in", ["tank/a", "tank/b"]], ["snapshot_name", "in", ["one"]]], {"extra": {"holds": True, "retention": True, "properties": properties}}],
+            [
+                [["dataset", "in", ["tank/a", "tank/b"]], ["snapshot_name", "in", ["one"]]],
+                {"extra": {"holds": True, "retention": True, "properties": properties}},
+            ],
             [{**truenas.snapshot("tank/b@one", "2"), "holds": {"truenas": 1}, "user_properties": {"org.x:y": "1"}}],
         ),
         session=False,

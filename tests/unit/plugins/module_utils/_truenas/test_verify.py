@@ -232,7 +232,8 @@ def test_one_system_is_asked_once_for_both_sides() -> None:
         Step("pool.snapshot.query", result=[*snaps("backup/apps", 1), *snaps("tank/apps", 1)]),
     )
     with local.client() as client:
-        found = verify_read.collect(verify_read.from_tasks([entry(transport="LOCAL", ssh_credentials=None)], DEFAULTS), verify_read.Reader(client), verify_read.Reader(None))
+        pairs = verify_read.from_tasks([entry(transport="LOCAL", ssh_credentials=None)], DEFAULTS)
+        found = verify_read.collect(pairs, verify_read.Reader(client), verify_read.Reader(None))
     assert reasons(verify.judge(*found[0], NOW)) == []
 
 
