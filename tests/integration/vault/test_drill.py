@@ -1,4 +1,4 @@
-"""What a drill of Vault finds: each fault on a real server, with a real drill. docs/detection_vault.md is this file's result.
+"""What a drill of Vault finds: each fault on a real server, with a real drill. docs/detection_vault.md is to be its result.
 
 ``RESILIENT_WRITE_DOCS=1`` writes the page anew. A miss, a false alarm, or a page that says something else is red. Long: RESILIENT_LONG_TESTS=1.
 """
