@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import itertools
 import pathlib
-import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +14,7 @@ from lab import nas, pki
 from lab.nas import namespace
 from lab.nas.layout import Ports, Settings, get
 from lab.nas.server.client import Client, RemoteError
+from lab.nas.server.zfs import Zfs
 from lab.state import LabState
 
 from .conftest import POOL, Pair, free_ports, leftovers
@@ -45,8 +45,8 @@ class World:
         self.began = 0.0
 
     def zfs(self, which: str, *command: str) -> None:
-        """What an administrator does in a shell of the NAS."""
-        subprocess.run(namespace.enter(get(self.pair.state, which), "zfs", *command), check=True, capture_output=True)
+        """What an administrator does in a shell of the NAS; again while zfs-fuse has not let go yet of what was unmounted."""
+        Zfs(namespace.enter(get(self.pair.state, which))).retry("zfs", *command, seconds=30)
 
     def begin_ageing(self) -> None:
         """Make the copies that are to be old later."""
