@@ -144,7 +144,7 @@ def test_what_the_server_says_is_told_with_what_to_do(
     monkeypatch.setenv("SAYS", said or " ")
     with pytest.raises(error) as failed:
         away.put(KEY, str(source))
-    assert type(failed.value) is error and hint in failed.value.hint
+    assert failed.type is error and hint in failed.value.hint
 
 
 @pytest.mark.parametrize(
