@@ -41,7 +41,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 pki:
-  description: The mount after the task. In check mode, as it was before.
+  description: The mount.
   returned: success
   type: dict
   contains:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import math
 import os
 import threading
 import time
@@ -39,21 +40,19 @@ class Pipe:
 _LOCK = threading.Lock()
 
 
-def _pipes(mw: Middleware) -> dict[int, Pipe]:
+def _pipes(mw: Middleware, now: float | None = None) -> dict[int, Pipe]:
     """Pipes by job; those that nobody came for in time are closed, which ends their jobs."""
     found: dict[int, Pipe] = mw.__dict__.setdefault("pipes", {})
+    now = time.monotonic() if now is None else now
     with _LOCK:
-        for number in [number for number, pipe in found.items() if not pipe.taken and pipe.ends < time.monotonic()]:
+        for number in [number for number, pipe in found.items() if not pipe.taken and pipe.ends < now]:
             found.pop(number).reader.close()
     return found
 
 
 def close_all(mw: Middleware) -> None:
     """Close what nobody came for yet: its jobs wait for a reader, and a process does not end before its threads."""
-    found: dict[int, Pipe] = mw.__dict__.get("pipes", {})
-    with _LOCK:
-        for number in [number for number, pipe in found.items() if not pipe.taken]:
-            found.pop(number).reader.close()
+    _pipes(mw, now=math.inf)
 
 
 class DownloadArgs(Model):
