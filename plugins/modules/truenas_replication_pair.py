@@ -164,19 +164,14 @@ import typing as t
 from ansible_collections.resilient.platform.plugins.module_utils._argspec import ArgumentSpec
 from ansible_collections.resilient.platform.plugins.module_utils._errors import PlatformError
 from ansible_collections.resilient.platform.plugins.module_utils._truenas import pair
-from ansible_collections.resilient.platform.plugins.module_utils._truenas.argspec import api_spec, client_from
+from ansible_collections.resilient.platform.plugins.module_utils._truenas.argspec import api_spec, client_from, peer_spec
 from ansible_collections.resilient.platform.plugins.module_utils._truenas.planning import Plan
-
-
-def peer_options() -> dict[str, t.Any]:
-    """Return the connection options of the second system: those of the first without fallbacks to the environment."""
-    found = {name: {key: value for key, value in spec.items() if key != "fallback"} for name, spec in api_spec().options.items()}
-    return {**found, "url": {"type": "str"}, "verify_ssl": {"type": "bool"}, "sudo": {"type": "bool", "default": False}}
 
 
 def argument_spec() -> ArgumentSpec:
     """Return the options."""
-    secrets = ("api_key", "api_password")
+    peer = peer_spec()
+    peer["options"] |= {"url": {"type": "str"}, "verify_ssl": {"type": "bool"}, "sudo": {"type": "bool", "default": False}}
     options: dict[str, t.Any] = {
         "name": {"type": "str", "required": True},
         "key_name": {"type": "str", "no_log": False},
@@ -186,7 +181,7 @@ def argument_spec() -> ArgumentSpec:
         "username": {"type": "str"},
         "connect_timeout": {"type": "int"},
         "remote_host_key": {"type": "str", "no_log": False},
-        "peer": {"type": "dict", "options": peer_options(), "mutually_exclusive": [secrets], "required_one_of": [secrets]},
+        "peer": peer,
         "verify": {"type": "bool", "default": True},
         "cascade": {"type": "bool", "default": False},
     }
